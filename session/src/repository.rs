@@ -1,0 +1,262 @@
+//! What the service knows about one repository: its manifest, read from a TOML file of the operator's.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::RepoName;
+
+/// What routing may know of a repository: the manifest's descriptive part, plus what an image build read of the repository itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepositoryProfile {
+    pub repo: RepoName,
+    /// One or two sentences: what the code is, for somebody who has never seen it.
+    pub description: String,
+    #[serde(default)]
+    pub languages: Vec<String>,
+    /// Words and phrases that people use when they speak of it.
+    #[serde(default)]
+    pub keywords: Vec<String>,
+    /// Requests that belong here, in people's own words.
+    #[serde(default)]
+    pub examples: Vec<String>,
+    /// Channel names (with or without `#`) whose talk is mostly about it.
+    #[serde(default)]
+    pub slack_channels: Vec<String>,
+    /// Words of the repository itself (README, folder and file names), gathered by the image build. Empty until one has run.
+    #[serde(default)]
+    pub vocabulary: Vec<String>,
+}
+
+/// One repository manifest. `docs/manifests.md` describes each key for operators.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RepositoryManifest {
+    pub repository: RepoName,
+    pub description: String,
+    #[serde(default)]
+    pub languages: Vec<String>,
+    #[serde(default)]
+    pub keywords: Vec<String>,
+    #[serde(default)]
+    pub examples: Vec<String>,
+    #[serde(default)]
+    pub slack_channels: Vec<String>,
+    /// The branch that sessions start from and that pull requests go to.
+    #[serde(default = "default_branch")]
+    pub base_branch: String,
+    #[serde(default)]
+    pub image: ImageRecipe,
+    #[serde(default)]
+    pub limits: SandboxLimits,
+    /// `host` or `host:port` entries (a leading `*.` takes in sub-domains; no port means 80 and 443) that builds and sandboxes may reach.
+    #[serde(default)]
+    pub egress: Vec<String>,
+}
+
+/// How the image that sandboxes start from is made. Commands are shell lines, run in order in the checkout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ImageRecipe {
+    /// The image to start from; the configuration's `images.base` where it is not given.
+    pub base: Option<String>,
+    /// Run as root, for system packages.
+    pub setup_root: Vec<String>,
+    /// Run as the sandbox's user: dependencies, build.
+    pub setup: Vec<String>,
+    /// Run once so that caches are warm; a failure here fails the build.
+    pub warm: Vec<String>,
+    /// Proves that the image works, and verifies what a session did.
+    pub check: Option<String>,
+    /// Five-field cron expression (minute hour day month weekday, UTC) of the rebuild.
+    pub rebuild: String,
+    /// Seconds that the whole build may take.
+    pub timeout_s: u64,
+}
+
+impl Default for ImageRecipe {
+    fn default() -> Self {
+        Self {
+            base: None,
+            setup_root: Vec::new(),
+            setup: Vec::new(),
+            warm: Vec::new(),
+            check: None,
+            rebuild: "*/30 * * * *".to_owned(),
+            timeout_s: 1800,
+        }
+    }
+}
+
+impl ImageRecipe {
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout_s)
+    }
+}
+
+/// What one sandbox may use at the most.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SandboxLimits {
+    /// MiB of memory, swap included.
+    pub memory_mb: u32,
+    /// Cores; fractions are allowed.
+    pub cpus: f64,
+    /// Processes and threads.
+    pub pids: u32,
+}
+
+impl Default for SandboxLimits {
+    fn default() -> Self {
+        Self { memory_mb: 2048, cpus: 2.0, pids: 1024 }
+    }
+}
+
+fn default_branch() -> String {
+    "main".to_owned()
+}
+
+/// Why the manifests could not be taken. Each names the file, and the key and line where there is one.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{}: {message}", path.display())]
+    Invalid { path: PathBuf, message: String },
+    #[error("{} and {} both describe {repo}: keep one of them", first.display(), second.display())]
+    Duplicate { repo: RepoName, first: PathBuf, second: PathBuf },
+    #[error("there is no manifest (*.toml) in {}: write one for each repository, see docs/manifests.md", path.display())]
+    None { path: PathBuf },
+}
+
+impl RepositoryManifest {
+    /// Reads one manifest from the text of `path` (which is used for messages only).
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ManifestError> {
+        let invalid = |message: String| ManifestError::Invalid { path: path.to_owned(), message };
+        // toml's own message shows line, column, the line itself and the key that is wrong or unknown.
+        let manifest: Self = toml::from_str(text).map_err(|error| invalid(error.to_string().trim_end().to_owned()))?;
+        if manifest.description.trim().is_empty() {
+            return Err(invalid(format!(
+                "{}: `description` is empty: say in a sentence what the repository is, routing lives by it",
+                line_of(text, "description")
+            )));
+        }
+        if manifest.limits.memory_mb < 512 {
+            return Err(invalid(format!(
+                "{}: `limits.memory_mb` is {}: an agent alone needs 512",
+                line_of(text, "memory_mb"),
+                manifest.limits.memory_mb
+            )));
+        }
+        if !(manifest.limits.cpus.is_finite() && manifest.limits.cpus >= 0.1) {
+            return Err(invalid(format!("{}: `limits.cpus` must be at least 0.1", line_of(text, "cpus"))));
+        }
+        if manifest.limits.pids < 64 {
+            return Err(invalid(format!("{}: `limits.pids` must be at least 64", line_of(text, "pids"))));
+        }
+        Ok(manifest)
+    }
+
+    /// Reads every `*.toml` of a folder, keyed by repository.
+    pub fn read_folder(folder: &Path) -> Result<BTreeMap<RepoName, Self>, ManifestError> {
+        let unreadable = |path: &Path| {
+            let path = path.to_owned();
+            move |source| ManifestError::Unreadable { path, source }
+        };
+        let mut paths = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(unreadable(folder))? {
+            let path = entry.map_err(unreadable(folder))?.path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        let mut found: BTreeMap<RepoName, (PathBuf, Self)> = BTreeMap::new();
+        for path in paths {
+            let text = std::fs::read_to_string(&path).map_err(unreadable(&path))?;
+            let manifest = Self::parse(&path, &text)?;
+            let repo = manifest.repository.clone();
+            if let Some((first, _)) = found.get(&repo) {
+                return Err(ManifestError::Duplicate { repo, first: first.clone(), second: path });
+            }
+            found.insert(repo, (path, manifest));
+        }
+        if found.is_empty() {
+            return Err(ManifestError::None { path: folder.to_owned() });
+        }
+        Ok(found.into_iter().map(|(repo, (_, manifest))| (repo, manifest)).collect())
+    }
+
+    /// The part that routing reads. `vocabulary` is what the last image build gathered.
+    pub fn profile(&self, vocabulary: Vec<String>) -> RepositoryProfile {
+        RepositoryProfile {
+            repo: self.repository.clone(),
+            description: self.description.clone(),
+            languages: self.languages.clone(),
+            keywords: self.keywords.clone(),
+            examples: self.examples.clone(),
+            slack_channels: self.slack_channels.clone(),
+            vocabulary,
+        }
+    }
+}
+
+/// `line N` of the key's first mention.
+fn line_of(text: &str, key: &str) -> String {
+    let index = text.lines().position(|line| line.trim_start().starts_with(key)).unwrap_or(0);
+    format!("line {}", index + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SMALL: &str = "repository = \"acme/shop\"\ndescription = \"The shop.\"\n";
+
+    fn message(text: &str) -> String {
+        RepositoryManifest::parse(Path::new("manifests/shop.toml"), text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn two_keys_make_a_manifest() {
+        let manifest = RepositoryManifest::parse(Path::new("shop.toml"), SMALL).unwrap();
+        assert_eq!(manifest.base_branch, "main");
+        assert_eq!(manifest.image.rebuild, "*/30 * * * *");
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_file_and_line() {
+        let text = format!("{SMALL}\n[image]\nsetpu = [\"make\"]\n");
+        let message = message(&text);
+        assert!(message.starts_with("manifests/shop.toml: "), "{message}");
+        assert!(message.contains("line 5") && message.contains("setpu") && message.contains("expected one of"), "{message}");
+    }
+
+    #[test]
+    fn limits_too_small_for_an_agent_are_refused() {
+        assert!(message(&format!("{SMALL}[limits]\nmemory_mb = 64\n")).contains("line 4: `limits.memory_mb` is 64"));
+        assert!(message(&format!("{SMALL}[limits]\npids = 3\n")).contains("line 4: `limits.pids`"));
+        assert!(message("repository = \"acme/shop\"\ndescription = \" \"\n").contains("line 2: `description` is empty"));
+    }
+
+    #[test]
+    fn two_manifests_of_one_repository_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.toml"), SMALL).unwrap();
+        std::fs::write(folder.path().join("b.toml"), SMALL).unwrap();
+        let message = RepositoryManifest::read_folder(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("both describe acme/shop"), "{message}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_taken_or_refused(text in ".{0,300}") {
+            let _ = RepositoryManifest::parse(Path::new("x.toml"), &text);
+        }
+    }
+}
