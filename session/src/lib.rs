@@ -1,11 +1,15 @@
 #![doc = include_str!("../README.md")]
 
 mod clock;
+mod event;
 mod ids;
 mod repository;
+mod state;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use event::{AgentActivity, Event, Phase, PlanEntry, PlanStatus, Prompt, PullRequestRef, ToolResult, TurnFailure, TurnOutcome};
 pub use ids::{
     ChannelId, InvalidId, MessageTs, Person, PromptId, RepoName, SandboxId, SessionId, SlackEventId, SlackUserId, TeamId, ThreadKey, TurnId,
 };
 pub use repository::{ImageRecipe, ManifestError, RepositoryManifest, RepositoryProfile, SandboxLimits};
+pub use state::{Activity, Command, Decision, Effect, Rejection, SessionState};

@@ -1,0 +1,199 @@
+//! What happened in a session, in the order in which it happened. The log is the truth; the state is what it adds up to.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{MessageTs, Person, PromptId, SandboxId, SlackUserId, Timestamp, TurnId};
+
+/// What a person asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prompt {
+    pub id: PromptId,
+    pub author: Person,
+    pub text: String,
+    /// The Slack message that holds it: an edit of that message is an edit of the prompt.
+    pub post: MessageTs,
+    /// When the service received it.
+    pub received: Timestamp,
+}
+
+/// Why a turn did not end as it should. The words that a person reads are made of it in `longshore-slack`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum TurnFailure {
+    /// No image has been built yet, or it is gone.
+    NoImage {
+        detail: String,
+    },
+    /// The sandbox engine does not answer.
+    EngineUnavailable,
+    /// The machine's or the sandbox's disk is full.
+    DiskFull,
+    /// The sandbox could not be started.
+    SandboxStart {
+        detail: String,
+    },
+    /// The base branch could not be fetched.
+    Sync {
+        detail: String,
+    },
+    /// The repository cannot be reached any more.
+    RepositoryGone,
+    SandboxOutOfMemory {
+        limit_mb: u32,
+    },
+    SandboxKilled {
+        detail: String,
+    },
+    /// The agent's process ended or never answered.
+    AgentCrashed {
+        detail: String,
+    },
+    /// The agent said nothing for its time limit.
+    AgentSilent {
+        minutes: u64,
+    },
+    /// The turn reached its time limit.
+    TurnTimeout {
+        minutes: u64,
+    },
+    /// The model's provider refused the request.
+    ModelRefused {
+        detail: String,
+    },
+    /// The work is done, but could not be pushed.
+    Push {
+        detail: String,
+    },
+    /// A fault of our own; the log has the cause under the session's id.
+    Internal,
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum TurnOutcome {
+    Done,
+    Stopped { by: SlackUserId },
+    Failed { failure: TurnFailure },
+}
+
+/// Where an entry of the agent's plan stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanStatus {
+    Pending,
+    InProgress,
+    Completed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanEntry {
+    pub text: String,
+    pub status: PlanStatus,
+}
+
+/// What the agent did, as far as the session keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum AgentActivity {
+    /// A piece of its answer, to be appended to the pieces before.
+    Text {
+        delta: String,
+    },
+    Thought {
+        delta: String,
+    },
+    ToolStarted {
+        call: String,
+        words: String,
+    },
+    ToolEnded {
+        call: String,
+        words: String,
+        result: ToolResult,
+    },
+    Plan {
+        entries: Vec<PlanEntry>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolResult {
+    Succeeded,
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullRequestRef {
+    pub number: u64,
+    pub url: String,
+    pub title: String,
+}
+
+/// The steps from the event's receipt to the final reply whose time is kept, in their usual order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    Acknowledged,
+    Classified,
+    SandboxReady,
+    Synced,
+    PromptAccepted,
+    FirstModelRequest,
+    FirstToken,
+    TurnEnded,
+    PrOpened,
+    FinalReply,
+}
+
+/// One entry of a session's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    PromptAccepted {
+        prompt: Prompt,
+    },
+    PromptEdited {
+        prompt: PromptId,
+        text: String,
+    },
+    PromptWithdrawn {
+        prompt: PromptId,
+    },
+    TurnStarted {
+        turn: TurnId,
+        prompt: PromptId,
+    },
+    /// The sandbox is there, in sync with its branch, and the agent was handed the prompt.
+    TurnRunning {
+        turn: TurnId,
+        sandbox: SandboxId,
+    },
+    Agent {
+        turn: TurnId,
+        activity: AgentActivity,
+    },
+    StopRequested {
+        turn: TurnId,
+        by: SlackUserId,
+    },
+    /// The agent is done with the turn (or lost); what it left is being committed, pushed and told.
+    TurnFinishing {
+        turn: TurnId,
+        outcome: TurnOutcome,
+    },
+    TurnEnded {
+        turn: TurnId,
+        outcome: TurnOutcome,
+    },
+    PullRequestOpened {
+        pull_request: PullRequestRef,
+    },
+    /// When a phase of a turn was reached.
+    PhaseReached {
+        turn: TurnId,
+        phase: Phase,
+        at: Timestamp,
+    },
+}

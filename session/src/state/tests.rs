@@ -1,0 +1,165 @@
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::Person;
+
+fn prompt(n: u32) -> Prompt {
+    Prompt {
+        id: PromptId::parse(format!("p-{n}")).unwrap(),
+        author: Person { slack_user: user(), name: "Ada".into(), email: "ada@example.com".into() },
+        text: format!("prompt {n}"),
+        post: MessageTs::parse(format!("17.{n:06}")).unwrap(),
+        received: Timestamp(i64::from(n)),
+    }
+}
+
+fn user() -> SlackUserId {
+    SlackUserId::parse("U1").unwrap()
+}
+
+fn sandbox() -> SandboxId {
+    SandboxId::parse("b-1").unwrap()
+}
+
+/// Applies a command as the session's actor does, and gives what it is told to do.
+fn act(state: &mut SessionState, command: Command) -> Result<Decision, Rejection> {
+    let decision = state.apply(command)?;
+    for event in &decision.events {
+        state.evolve(event);
+    }
+    Ok(decision)
+}
+
+#[test]
+fn a_prompt_goes_all_the_way() {
+    let mut state = SessionState::default();
+    let turn = TurnId(1);
+    let begun = act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
+    assert_eq!(begun.effects, [Effect::Prepare { turn, prompt: prompt(1) }]);
+    let ready = act(&mut state, Command::SandboxReady { turn, sandbox: sandbox() }).unwrap();
+    assert_eq!(ready.effects, [Effect::Prompt { turn, prompt: prompt(1), sandbox: sandbox() }]);
+    let done = act(&mut state, Command::AgentEnded { turn }).unwrap();
+    assert_eq!(done.effects, [Effect::Finish { turn, prompt: prompt(1), outcome: TurnOutcome::Done }]);
+    let ended = act(&mut state, Command::Finished { turn }).unwrap();
+    assert_eq!(ended.effects, []);
+    assert_eq!(state.activity, Activity::Idle);
+}
+
+#[test]
+fn a_second_prompt_waits_its_turn_and_then_starts() {
+    let mut state = SessionState::default();
+    act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
+    let queued = act(&mut state, Command::Accept { prompt: prompt(2) }).unwrap();
+    assert_eq!(queued.effects, [Effect::TellQueued { prompt: prompt(2), ahead: 1 }]);
+    act(&mut state, Command::Failed { turn: TurnId(1), failure: TurnFailure::EngineUnavailable }).unwrap();
+    let next = act(&mut state, Command::Finished { turn: TurnId(1) }).unwrap();
+    assert_eq!(next.effects, [Effect::Prepare { turn: TurnId(2), prompt: prompt(2) }]);
+}
+
+#[test]
+fn an_edit_replaces_a_waiting_prompt_but_not_a_started_one() {
+    let mut state = SessionState::default();
+    act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
+    act(&mut state, Command::Accept { prompt: prompt(2) }).unwrap();
+    act(&mut state, Command::Edit { post: prompt(2).post, text: "better".into() }).unwrap();
+    assert_eq!(state.queue[0].text, "better");
+    let late = act(&mut state, Command::Edit { post: prompt(1).post, text: "late".into() });
+    assert_eq!(late, Err(Rejection::AlreadyStarted));
+    act(&mut state, Command::Withdraw { post: prompt(2).post }).unwrap();
+    assert!(state.queue.is_empty());
+}
+
+#[test]
+fn stop_before_the_agent_has_the_prompt_ends_the_turn_at_once() {
+    let mut state = SessionState::default();
+    act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
+    let stopped = act(&mut state, Command::Stop { by: user() }).unwrap();
+    assert_eq!(stopped.effects, [Effect::Finish { turn: TurnId(1), prompt: prompt(1), outcome: TurnOutcome::Stopped { by: user() } }]);
+    // The sandbox that was on its way finds the turn gone.
+    let late = act(&mut state, Command::SandboxReady { turn: TurnId(1), sandbox: sandbox() });
+    assert_eq!(late, Err(Rejection::StaleTurn));
+}
+
+#[test]
+fn stop_while_working_cancels_and_a_second_press_changes_nothing() {
+    let mut state = SessionState::default();
+    act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
+    act(&mut state, Command::SandboxReady { turn: TurnId(1), sandbox: sandbox() }).unwrap();
+    let stop = act(&mut state, Command::Stop { by: user() }).unwrap();
+    assert_eq!(stop.effects, [Effect::Cancel { turn: TurnId(1), sandbox: sandbox() }]);
+    assert_eq!(act(&mut state, Command::Stop { by: user() }), Err(Rejection::AlreadyStopping));
+    act(&mut state, Command::AgentEnded { turn: TurnId(1) }).unwrap();
+    assert!(matches!(&state.activity, Activity::Finishing { outcome: TurnOutcome::Stopped { .. }, .. }));
+}
+
+fn any_command() -> impl Strategy<Value = Command> {
+    let turn = (1..6u32).prop_map(TurnId);
+    prop_oneof![
+        4 => (0..8u32).prop_map(|n| Command::Accept { prompt: prompt(n) }),
+        1 => (0..8u32).prop_map(|n| Command::Edit { post: prompt(n).post, text: "edited".into() }),
+        1 => (0..8u32).prop_map(|n| Command::Withdraw { post: prompt(n).post }),
+        2 => Just(Command::Stop { by: user() }),
+        4 => turn.clone().prop_map(|turn| Command::SandboxReady { turn, sandbox: sandbox() }),
+        1 => turn.clone().prop_map(|turn| Command::AgentDid { turn, activity: AgentActivity::Text { delta: "x".into() } }),
+        4 => turn.clone().prop_map(|turn| Command::AgentEnded { turn }),
+        1 => turn.clone().prop_map(|turn| Command::Failed { turn, failure: TurnFailure::Internal }),
+        4 => turn.prop_map(|turn| Command::Finished { turn }),
+    ]
+}
+
+proptest! {
+    /// Whatever comes in whatever order: the log alone gives the state, each accepted prompt is started at most once and ended at most
+    /// once, and a session with work to do is never idle.
+    #[test]
+    fn any_history_is_sound(commands in prop::collection::vec(any_command(), 0..80)) {
+        let mut state = SessionState::default();
+        let mut log = Vec::new();
+        let (mut started, mut prepared, mut finished) = (HashMap::new(), HashMap::new(), HashMap::new());
+        for command in commands {
+            let Ok(decision) = state.apply(command) else { continue };
+            for event in &decision.events {
+                state.evolve(event);
+                match event {
+                    Event::TurnStarted { prompt, .. } => *started.entry(prompt.clone()).or_insert(0) += 1,
+                    Event::TurnEnded { turn, .. } => *finished.entry(*turn).or_insert(0) += 1,
+                    _ => {}
+                }
+            }
+            for effect in decision.effects {
+                if let Effect::Prepare { turn, .. } = effect {
+                    *prepared.entry(turn).or_insert(0) += 1;
+                }
+            }
+            log.extend(decision.events);
+            prop_assert!(state.activity != Activity::Idle || state.queue.is_empty());
+        }
+        prop_assert_eq!(SessionState::replay(&log), state);
+        prop_assert!(started.values().chain(finished.values()).chain(prepared.values()).all(|count| *count == 1));
+        prop_assert!(finished.len() <= started.len());
+    }
+
+    /// However a session was interrupted, carrying out what it owes ends the running turn.
+    #[test]
+    fn what_is_owed_brings_a_turn_to_its_end(commands in prop::collection::vec(any_command(), 0..40)) {
+        let mut state = SessionState::default();
+        for command in commands {
+            let _ = act(&mut state, command);
+        }
+        let mut steps = 0;
+        while let Some(effect) = state.owed().into_iter().next() {
+            let command = match effect {
+                Effect::Prepare { turn, .. } => Command::SandboxReady { turn, sandbox: sandbox() },
+                Effect::Prompt { turn, .. } | Effect::Cancel { turn, .. } => Command::AgentEnded { turn },
+                Effect::Finish { turn, .. } => Command::Finished { turn },
+                Effect::TellQueued { .. } => unreachable!("a notice is never owed"),
+            };
+            act(&mut state, command).unwrap();
+            steps += 1;
+            prop_assert!(steps < 100);
+        }
+        prop_assert_eq!(&state.activity, &Activity::Idle);
+        prop_assert!(state.queue.is_empty());
+    }
+}
