@@ -5,6 +5,7 @@ mod event;
 mod ids;
 mod repository;
 mod state;
+mod store;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use event::{AgentActivity, Event, Phase, PlanEntry, PlanStatus, Prompt, PullRequestRef, ToolResult, TurnFailure, TurnOutcome};
@@ -13,3 +14,7 @@ pub use ids::{
 };
 pub use repository::{ImageRecipe, ManifestError, RepositoryManifest, RepositoryProfile, SandboxLimits};
 pub use state::{Activity, Command, Decision, Effect, Rejection, SessionState};
+pub use store::{
+    AgentCursor, Append, Ask, AskState, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, OutboxDraft, OutboxOwner, OutboxRow,
+    SandboxRecord, SessionRecord, Store, StoreError, StoredEvent, Work,
+};

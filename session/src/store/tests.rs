@@ -1,0 +1,195 @@
+use std::{sync::Arc, time::Duration};
+
+use serde_json::json;
+
+use super::{central::Work, *};
+use crate::{
+    AgentActivity, ChannelId, Event, ManualClock, MessageTs, Person, Prompt, PromptId, RepoName, SandboxId, SessionId, SlackUserId, TeamId,
+    ThreadKey, Timestamp, TurnId,
+};
+
+struct Bench {
+    folder: tempfile::TempDir,
+    clock: ManualClock,
+    store: Store,
+}
+
+fn bench() -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::at(Timestamp(1_000_000));
+    let store = Store::open(folder.path(), Arc::new(clock.clone())).unwrap();
+    Bench { folder, clock, store }
+}
+
+fn delivery(key: &str, lane: &str) -> Delivery {
+    Delivery { key: key.into(), kind: DeliveryKind::Event, lane: lane.into(), payload: json!({"n": key}), received: Timestamp(5) }
+}
+
+fn thread() -> ThreadKey {
+    ThreadKey { team: TeamId::parse("T1").unwrap(), channel: ChannelId::parse("C1").unwrap(), thread: MessageTs::parse("1.1").unwrap() }
+}
+
+fn ask() -> Ask {
+    let author = Person { slack_user: SlackUserId::parse("U1").unwrap(), name: "Ada".into(), email: "ada@example.com".into() };
+    let prompt = Prompt {
+        id: PromptId::parse("p-1").unwrap(),
+        author,
+        text: "mend it".into(),
+        post: MessageTs::parse("1.1").unwrap(),
+        received: Timestamp(5),
+    };
+    Ask { prompt, thread: thread(), state: AskState::Picking, candidates: vec![RepoName::parse("acme/shop").unwrap()] }
+}
+
+fn record(id: &str) -> SessionRecord {
+    SessionRecord {
+        id: SessionId::parse(id).unwrap(),
+        repo: RepoName::parse("acme/shop").unwrap(),
+        thread: thread(),
+        owner: SlackUserId::parse("U1").unwrap(),
+        title: "mend it".into(),
+        why: "picked".into(),
+        phase: "queued".into(),
+        has_work: Work::Some,
+        created: Timestamp(6),
+        touched: Timestamp(6),
+    }
+}
+
+#[tokio::test]
+async fn the_same_event_five_times_is_one() {
+    let bench = bench();
+    assert_eq!(bench.store.put_delivery(delivery("Ev1", "t"), Some("C1/1.1".into())).await.unwrap(), Delivered::New);
+    for _ in 0..4 {
+        let again = bench.store.put_delivery(delivery("Ev1", "t"), Some("C1/1.1".into())).await.unwrap();
+        assert_eq!(again, Delivered::Duplicate);
+    }
+    // The same post as another event.
+    let twin = bench.store.put_delivery(delivery("Ev2", "t"), Some("C1/1.1".into())).await.unwrap();
+    assert_eq!(twin, Delivered::Duplicate);
+    assert_eq!(bench.store.open_deliveries().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_lane_is_handled_in_order_and_a_dead_handlers_claim_comes_back() {
+    let bench = bench();
+    for (key, lane) in [("a1", "a"), ("a2", "a"), ("b1", "b")] {
+        bench.store.put_delivery(delivery(key, lane), None).await.unwrap();
+    }
+    let lease = Duration::from_secs(60);
+    let claim = async || bench.store.claim_delivery(lease).await.unwrap().map(|row| (row.delivery.key, row.attempts));
+    assert_eq!(claim().await, Some(("a1".into(), 1)));
+    assert_eq!(claim().await, Some(("b1".into(), 1)));
+    assert_eq!(claim().await, None, "a2 waits for a1");
+    bench.clock.advance(Duration::from_secs(61));
+    assert_eq!(claim().await, Some(("a1".into(), 2)));
+    bench.store.delivery_done("a1".into()).await.unwrap();
+    assert_eq!(claim().await, Some(("a2".into(), 1)), "its turn has come, though b1's lease ended before");
+}
+
+#[tokio::test]
+async fn a_second_service_on_the_same_folder_is_refused() {
+    let bench = bench();
+    let second = Store::open(bench.folder.path(), Arc::new(bench.clock.clone()));
+    assert!(matches!(second, Err(StoreError::InUse(_))));
+}
+
+#[tokio::test]
+async fn two_picks_make_one_session() {
+    let bench = bench();
+    bench.store.put_ask(ask()).await.unwrap();
+    let first = bench.store.begin_session(ask().prompt.id, record("s-1")).await.unwrap();
+    let second = bench.store.begin_session(ask().prompt.id, record("s-2")).await.unwrap();
+    assert_eq!(first, Some(ask()));
+    assert_eq!(second, None);
+    let sessions = bench.store.sessions_of(thread()).await.unwrap();
+    assert_eq!(sessions, [record("s-1")]);
+    assert_eq!(bench.store.first_ask(sessions[0].id.clone()).await.unwrap(), Some(ask()));
+}
+
+#[tokio::test]
+async fn events_cursor_and_outbox_are_one_transaction_and_survive_a_restart() {
+    let Bench { folder, clock, store } = bench();
+    let session = SessionId::parse("s-1").unwrap();
+    let cursor = AgentCursor { sandbox: SandboxId::parse("b-1").unwrap(), offset: 77, agent_session: Some("ses_1".into()) };
+    let event = |delta: &str| Event::Agent { turn: TurnId(1), activity: AgentActivity::Text { delta: delta.into() } };
+    let draft = OutboxDraft { key: "final:1".into(), kind: "final", body: json!({"text": "done"}) };
+    store
+        .append(&session, Append { events: vec![event("a"), event("b")], cursor: Some(cursor.clone()), outbox: vec![draft.clone()] })
+        .await
+        .unwrap();
+    store.append(&session, Append { outbox: vec![draft], ..Append::default() }).await.unwrap();
+    drop(store);
+    let store = reopen(folder.path(), &clock);
+    let log = store.events(&session, 0, 10).await.unwrap();
+    assert_eq!(log.iter().map(|stored| stored.seq).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(log[1].event, event("b"));
+    assert_eq!(store.agent_cursor(&session).await.unwrap(), Some(cursor));
+    let owner = OutboxOwner::Session(session);
+    let row = store.begin_send(&owner).await.unwrap().unwrap();
+    assert_eq!((row.key.as_str(), row.attempts), ("final:1", 0));
+    let again = store.begin_send(&owner).await.unwrap().unwrap();
+    assert_eq!(again.attempts, 1, "a send that was begun and not ended may have reached Slack");
+    store.send_later(&owner, "final:1".into(), Duration::from_secs(3)).await.unwrap();
+    assert_eq!(store.begin_send(&owner).await.unwrap(), None);
+    clock.advance(Duration::from_secs(4));
+    store.begin_send(&owner).await.unwrap().unwrap();
+    let ts = MessageTs::parse("2.2").unwrap();
+    store.sent(&owner, "final:1".into(), Some(ts.clone())).await.unwrap();
+    assert_eq!(store.begin_send(&owner).await.unwrap(), None);
+    assert_eq!(store.message_of(&owner, "final:1".into()).await.unwrap(), Some(ts));
+}
+
+/// The lock goes with the store's last handle, which a writer thread may hold a moment longer.
+fn reopen(folder: &Path, clock: &ManualClock) -> Store {
+    let deadline = std::time::Instant::now() + Duration::from_secs(5);
+    loop {
+        match Store::open(folder, Arc::new(clock.clone())) {
+            Ok(store) => return store,
+            Err(StoreError::InUse(_)) if std::time::Instant::now() < deadline => std::thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_session_database_is_named_and_harms_no_other() {
+    let bench = bench();
+    let (sick, sound) = (SessionId::parse("s-sick").unwrap(), SessionId::parse("s-sound").unwrap());
+    std::fs::write(bench.folder.path().join("sessions/s-sick.db"), vec![7u8; 9000]).unwrap();
+    let error = bench.store.append(&sick, Append::default()).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Corrupt { .. }), "{error}");
+    assert!(error.to_string().contains("s-sick.db"), "{error}");
+    bench.store.append(&sound, Append::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn many_writers_at_once_lose_nothing() {
+    let bench = bench();
+    let tasks: Vec<_> = (0..200)
+        .map(|n| {
+            let store = bench.store.clone();
+            tokio::spawn(async move { store.put_delivery(delivery(&format!("Ev{n}"), &n.to_string()), None).await.unwrap() })
+        })
+        .collect();
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), Delivered::New);
+    }
+    assert_eq!(bench.store.open_deliveries().await.unwrap(), 200);
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_left_alone() {
+    let Bench { folder, clock, store } = bench();
+    drop(store);
+    let connection = Connection::open(folder.path().join("longshore.db")).unwrap();
+    connection.pragma_update(None, "user_version", 99).unwrap();
+    drop(connection);
+    let error = loop {
+        match Store::open(folder.path(), Arc::new(clock.clone())) {
+            Err(StoreError::InUse(_)) => std::thread::yield_now(),
+            other => break other.unwrap_err(),
+        }
+    };
+    assert!(error.to_string().contains("newer longshore"), "{error}");
+}
