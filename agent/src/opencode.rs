@@ -1,0 +1,104 @@
+//! OpenCode (1.18.33): everything it needs is in its command and its variables.
+
+use serde_json::json;
+
+use crate::{kind::LaunchSettings, wire::McpServer};
+
+/// The provider's name within OpenCode.
+const PROVIDER: &str = "longshore";
+
+/// Puts the instructions where OpenCode reads a user's own, and beside them the files that make it skip its package installation
+/// (which an offline start would otherwise wait for), then becomes the agent.
+const LAUNCH: &str = r#"config="$HOME/.config/opencode"
+mkdir -p "$config/node_modules" || exit 73
+printf '%s' "${LONGSHORE_INSTRUCTIONS-}" >"$config/AGENTS.md"
+printf '%s' '{"packages":{"":{"dependencies":{"@opencode-ai/plugin":"*"}}}}' >"$config/package-lock.json"
+unset config LONGSHORE_INSTRUCTIONS
+exec opencode acp --hostname 127.0.0.1"#;
+
+/// Program and arguments.
+pub fn command(settings: &LaunchSettings) -> Vec<String> {
+    // Its HTTP side listens in the sandbox only, but is open to everything there unless it has a password.
+    let password = format!("export OPENCODE_SERVER_PASSWORD=\"${}\"\n", settings.token_variable);
+    vec!["sh".to_owned(), "-c".to_owned(), format!("{password}{LAUNCH}")]
+}
+
+/// Variables, none of them secret.
+pub fn environment(settings: &LaunchSettings) -> Vec<(String, String)> {
+    let model = json!({"limit": {"context": settings.context_tokens, "output": settings.output_tokens}});
+    let mut models = serde_json::Map::new();
+    for name in [&settings.model, &settings.small_model] {
+        models.insert(name.clone(), model.clone());
+    }
+    let project = |file: &str| format!("{}/{file}", settings.workspace);
+    let config = json!({
+        "enabled_providers": [PROVIDER],
+        "model": format!("{PROVIDER}/{}", settings.model),
+        "small_model": format!("{PROVIDER}/{}", settings.small_model),
+        "provider": {PROVIDER: {
+            "npm": "@ai-sdk/openai-compatible",
+            "name": "Longshore",
+            "options": {"baseURL": format!("{}/llm/v1", settings.gateway_url), "apiKey": format!("{{env:{}}}", settings.token_variable)},
+            "models": models,
+        }},
+        // A subagent's question would hang the turn, and a person's answer is never there: what may be done is decided outside.
+        "permission": {"*": "allow", "question": "deny"},
+        "instructions": [project("AGENTS.md"), project("CLAUDE.md")],
+        "autoupdate": false,
+        "share": "disabled",
+        // The sandbox has snapshots of its own.
+        "snapshot": false,
+        "lsp": false,
+        "formatter": false,
+    });
+    let mut variables = vec![
+        ("HOME".to_owned(), settings.home.clone()),
+        ("OPENCODE_CONFIG_CONTENT".to_owned(), config.to_string()),
+        ("LONGSHORE_INSTRUCTIONS".to_owned(), settings.instructions.clone()),
+    ];
+    let switches = [
+        "OPENCODE_DISABLE_MODELS_FETCH",
+        "OPENCODE_DISABLE_AUTOUPDATE",
+        "OPENCODE_DISABLE_PROJECT_CONFIG",
+        "OPENCODE_DISABLE_DEFAULT_PLUGINS",
+        "OPENCODE_DISABLE_LSP_DOWNLOAD",
+        "OPENCODE_DISABLE_TERMINAL_TITLE",
+    ];
+    variables.extend(switches.map(|name| (name.to_owned(), "1".to_owned())));
+    variables
+}
+
+/// The gateway's tool server, for `StartSession`. The token passes through the carrier, which the sandbox alone sees, and whose token it is.
+pub fn mcp_server(gateway_url: &str, token: &str) -> McpServer {
+    McpServer {
+        name: "longshore".to_owned(),
+        url: format!("{gateway_url}/mcp"),
+        headers: vec![("Authorization".to_owned(), format!("Bearer {token}"))],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn the_configuration_names_the_gateway_and_a_variable_never_a_token() {
+        let settings = LaunchSettings::new("http://gateway.longshore:7353", "big", "small");
+        let environment = environment(&settings);
+        let config = environment.iter().find(|(name, _)| name == "OPENCODE_CONFIG_CONTENT").unwrap();
+        let config: Value = serde_json::from_str(&config.1).unwrap();
+        let options = &config["provider"]["longshore"]["options"];
+        assert_eq!(*options, json!({"baseURL": "http://gateway.longshore:7353/llm/v1", "apiKey": "{env:LONGSHORE_TOKEN}"}));
+        assert_eq!(config["model"], "longshore/big");
+        assert!(config["provider"]["longshore"]["models"]["small"].is_object());
+        assert!(command(&settings)[2].starts_with("export OPENCODE_SERVER_PASSWORD=\"$LONGSHORE_TOKEN\"\n"));
+    }
+
+    #[test]
+    fn the_instructions_name_the_tools() {
+        for tool in ["open_pull_request", "post_update"] {
+            assert!(crate::WORKING_INSTRUCTIONS.contains(tool));
+        }
+    }
+}

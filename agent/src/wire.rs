@@ -1,0 +1,303 @@
+//! The protocol's messages as JSON: read leniently (agents differ, and some are hostile), written strictly.
+
+use std::fmt;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use longshore_session::TurnId;
+use serde_json::{Map, Value, json};
+
+use crate::update::AgentSessionId;
+
+/// The only version there is.
+pub(crate) const PROTOCOL_VERSION: u64 = 1;
+/// The longest id of the agent's that is answered.
+const MAX_FOREIGN_ID: usize = 256;
+
+pub(crate) const INITIALIZE: &str = "initialize";
+pub(crate) const NEW_SESSION: &str = "new-session-1";
+const PROMPT: &str = "prompt-";
+const RESUME: &str = "resume-session-";
+const LOAD: &str = "load-session-";
+
+/// A piece of a prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContentBlock {
+    Text(String),
+    /// `mime` such as `image/png`.
+    Image {
+        mime: String,
+        data: Vec<u8>,
+    },
+    /// A text file that is given along; `uri` names it for the agent.
+    Resource {
+        uri: String,
+        mime: String,
+        text: String,
+    },
+}
+
+/// A tool server that the agent connects to, over streamable HTTP.
+#[derive(Clone, PartialEq, Eq)]
+pub struct McpServer {
+    pub name: String,
+    pub url: String,
+    /// They hold the sandbox's token.
+    pub headers: Vec<(String, String)>,
+}
+
+impl fmt::Debug for McpServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("McpServer").field("name", &self.name).field("url", &self.url).field("headers", &headers).finish()
+    }
+}
+
+/// What a line of the agent's is.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Incoming {
+    /// An answer to a request of ours, whose ids are all texts.
+    Answer {
+        id: String,
+        outcome: Result<Value, RpcError>,
+    },
+    Request {
+        id: Value,
+        method: String,
+        params: Value,
+    },
+    Notification {
+        method: String,
+        params: Value,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RpcError {
+    pub(crate) code: i64,
+    pub(crate) message: String,
+}
+
+/// The line is no message of the protocol.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Garbage;
+
+pub(crate) fn parse(line: &[u8]) -> Result<Incoming, Garbage> {
+    let Ok(Value::Object(mut message)) = serde_json::from_slice(line) else { return Err(Garbage) };
+    let id = message.remove("id");
+    let params = message.remove("params").unwrap_or(Value::Null);
+    match (id, message.remove("method")) {
+        (None, Some(Value::String(method))) => Ok(Incoming::Notification { method, params }),
+        (Some(id), Some(Value::String(method))) if is_foreign_id(&id) => Ok(Incoming::Request { id, method, params }),
+        (Some(Value::String(id)), None) => {
+            let outcome = match (message.remove("result"), message.remove("error")) {
+                (_, Some(error)) if !error.is_null() => Err(RpcError {
+                    code: error.get("code").and_then(Value::as_i64).unwrap_or(0),
+                    message: error.get("message").and_then(Value::as_str).unwrap_or("no reason was given").to_owned(),
+                }),
+                (Some(result), _) => Ok(result),
+                (None, _) => return Err(Garbage),
+            };
+            Ok(Incoming::Answer { id, outcome })
+        }
+        _ => Err(Garbage),
+    }
+}
+
+fn is_foreign_id(id: &Value) -> bool {
+    match id {
+        Value::Number(_) => true,
+        Value::String(text) => text.len() <= MAX_FOREIGN_ID,
+        _ => false,
+    }
+}
+
+/// What makes a message of ours the same message: its request id; for an answer, the id that it answers; for a notification, which has
+/// none, the mark that we put into its `_meta`.
+pub(crate) fn mark_of(message: &Value) -> Option<String> {
+    match (message.get("id"), message.get("method")) {
+        (Some(Value::String(id)), Some(_)) => Some(id.clone()),
+        (Some(id), None) => Some(format!("answer {id}")),
+        (None, Some(_)) => message.pointer("/params/_meta/longshore")?.as_str().map(str::to_owned),
+        _ => None,
+    }
+}
+
+pub(crate) fn prompt_id(turn: TurnId) -> String {
+    format!("{PROMPT}{turn}")
+}
+
+/// The turn that a prompt's id names.
+pub(crate) fn prompted_turn(id: &str) -> Option<TurnId> {
+    let turn = TurnId(id.strip_prefix(PROMPT)?.parse().ok()?);
+    (prompt_id(turn) == id).then_some(turn)
+}
+
+/// The session that an answer to `resume` or `load` brings back.
+pub(crate) fn restored_session(id: &str) -> Option<AgentSessionId> {
+    AgentSessionId::parse(id.strip_prefix(RESUME).or_else(|| id.strip_prefix(LOAD))?).ok()
+}
+
+pub(crate) fn is_load(id: &str) -> bool {
+    id.starts_with(LOAD)
+}
+
+fn request(id: &str, method: &str, params: Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+}
+
+pub(crate) fn initialize() -> Value {
+    let params = json!({
+        "protocolVersion": PROTOCOL_VERSION,
+        // Neither files nor terminals of the service's are offered: the agent has its own in the sandbox.
+        "clientCapabilities": {"fs": {"readTextFile": false, "writeTextFile": false}, "terminal": false},
+        "clientInfo": {"name": "longshore", "title": "Longshore", "version": env!("CARGO_PKG_VERSION")},
+    });
+    request(INITIALIZE, "initialize", params)
+}
+
+fn servers(servers: &[McpServer]) -> Value {
+    let server = |server: &McpServer| {
+        let headers: Vec<Value> = server.headers.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+        json!({"type": "http", "name": server.name, "url": server.url, "headers": headers})
+    };
+    servers.iter().map(server).collect()
+}
+
+pub(crate) fn new_session(cwd: &str, mcp: &[McpServer]) -> Value {
+    request(NEW_SESSION, "session/new", json!({"cwd": cwd, "mcpServers": servers(mcp)}))
+}
+
+pub(crate) fn resume_session(session: &AgentSessionId, cwd: &str, mcp: &[McpServer]) -> Value {
+    let params = json!({"sessionId": session.as_str(), "cwd": cwd, "mcpServers": servers(mcp)});
+    request(&format!("{RESUME}{session}"), "session/resume", params)
+}
+
+pub(crate) fn load_session(session: &AgentSessionId, cwd: &str, mcp: &[McpServer]) -> Value {
+    let params = json!({"sessionId": session.as_str(), "cwd": cwd, "mcpServers": servers(mcp)});
+    request(&format!("{LOAD}{session}"), "session/load", params)
+}
+
+pub(crate) fn prompt(turn: TurnId, session: &AgentSessionId, blocks: &[ContentBlock]) -> Value {
+    let block = |block: &ContentBlock| match block {
+        ContentBlock::Text(text) => json!({"type": "text", "text": text}),
+        ContentBlock::Image { mime, data } => json!({"type": "image", "mimeType": mime, "data": STANDARD.encode(data)}),
+        ContentBlock::Resource { uri, mime, text } => {
+            json!({"type": "resource", "resource": {"uri": uri, "mimeType": mime, "text": text}})
+        }
+    };
+    let blocks: Vec<Value> = blocks.iter().map(block).collect();
+    request(&prompt_id(turn), "session/prompt", json!({"sessionId": session.as_str(), "prompt": blocks}))
+}
+
+pub(crate) fn cancel(turn: TurnId, session: &AgentSessionId) -> Value {
+    let meta = json!({"longshore": format!("cancel-{turn}")});
+    json!({"jsonrpc": "2.0", "method": "session/cancel", "params": {"sessionId": session.as_str(), "_meta": meta}})
+}
+
+/// The answer to a request of the agent's: permissions are granted once, everything else is not offered.
+pub(crate) fn answer(id: Value, method: &str, params: &Value) -> Value {
+    let mut message = Map::new();
+    message.insert("jsonrpc".to_owned(), json!("2.0"));
+    message.insert("id".to_owned(), id);
+    if method == "session/request_permission" {
+        let options = params.get("options").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let of_kind = |kind: &str| options.iter().find(|option| option.get("kind").and_then(Value::as_str) == Some(kind));
+        let chosen = of_kind("allow_once").or_else(|| of_kind("allow_always")).and_then(|option| option.get("optionId")?.as_str());
+        let outcome = match chosen {
+            Some(option) => json!({"outcome": "selected", "optionId": option}),
+            None => json!({"outcome": "cancelled"}),
+        };
+        message.insert("result".to_owned(), json!({"outcome": outcome}));
+    } else {
+        message.insert("error".to_owned(), json!({"code": -32601, "message": "this client does not offer that method"}));
+    }
+    Value::Object(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_permission_is_granted_once_by_the_options_kind() {
+        let params = json!({"options": [{"optionId": "r", "kind": "reject_once"}, {"optionId": "a", "kind": "allow_always"}, {"optionId": "o", "kind": "allow_once"}]});
+        let answered = answer(json!(7), "session/request_permission", &params);
+        assert_eq!(answered, json!({"jsonrpc": "2.0", "id": 7, "result": {"outcome": {"outcome": "selected", "optionId": "o"}}}));
+        let answered = answer(json!(8), "session/request_permission", &json!({"options": "none"}));
+        assert_eq!(answered["result"]["outcome"]["outcome"], "cancelled");
+        assert_eq!(answer(json!("x"), "fs/read_text_file", &Value::Null)["error"]["code"], -32601);
+    }
+
+    #[test]
+    fn a_tool_servers_token_is_not_debug_printed() {
+        let server = McpServer {
+            name: "longshore".into(),
+            url: "http://g/mcp".into(),
+            headers: vec![("Authorization".into(), "Bearer t0k".into())],
+        };
+        assert!(!format!("{server:?}").contains("t0k"));
+    }
+
+    #[test]
+    fn every_message_of_ours_has_its_own_mark() {
+        let session = AgentSessionId::parse("ses_1").unwrap();
+        let marks: Vec<_> = [
+            initialize(),
+            new_session("/w", &[]),
+            resume_session(&session, "/w", &[]),
+            load_session(&session, "/w", &[]),
+            prompt(TurnId(3), &session, &[]),
+            cancel(TurnId(3), &session),
+            answer(json!(3), "x", &Value::Null),
+            answer(json!("3"), "x", &Value::Null),
+        ]
+        .iter()
+        .map(|message| mark_of(message).unwrap())
+        .collect();
+        let expected = [
+            "initialize",
+            "new-session-1",
+            "resume-session-ses_1",
+            "load-session-ses_1",
+            "prompt-3",
+            "cancel-3",
+            "answer 3",
+            "answer \"3\"",
+        ];
+        assert_eq!(marks, expected);
+        assert_eq!(restored_session(&marks[2]), Some(session));
+    }
+
+    #[test]
+    fn only_an_exact_prompt_id_names_a_turn() {
+        assert_eq!(prompted_turn("prompt-12"), Some(TurnId(12)));
+        for odd in ["prompt-", "prompt-01", "prompt-+1", "prompt-1 ", "prompt--1", "prompt-99999999999", "x"] {
+            assert_eq!(prompted_turn(odd), None, "{odd}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_message_or_garbage(line in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&line);
+        }
+
+        #[test]
+        fn any_fields_are_a_message_or_garbage(id in "(null|1|\"a\"|\\[\\]|1\\.5)", method in "(null|\"m\"|3)", result in "(null|\\{\\}|\"x\")", error in "(null|\\{\\}|7)") {
+            for line in [
+                format!(r#"{{"id":{id},"method":{method},"params":{result}}}"#),
+                format!(r#"{{"id":{id},"result":{result},"error":{error}}}"#),
+                format!(r#"{{"method":{method}}}"#),
+            ] {
+                let _ = parse(line.as_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_garbage() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(parse(format!(r#"{{"method":"x","params":{deep}}}"#).as_bytes()), Err(Garbage));
+    }
+}

@@ -1,0 +1,198 @@
+//! The real OpenCode on this machine, started as a sandbox starts it, against a scripted model and a small tool server.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers fail the test")]
+
+mod world;
+
+use std::time::Duration;
+
+use longshore_agent::{
+    Agent, AgentError, AgentOutput, AgentSettings, AgentUpdate, Carrier, ContentBlock, Cursor, PlanStatus, PromptState, StartSession,
+    StopReason, ToolStatus,
+};
+use longshore_session::TurnId;
+use tokio::time::Instant;
+use world::World;
+
+/// No step of any test takes longer on a machine that works.
+const LIMIT: Duration = Duration::from_secs(90);
+
+async fn attach(carrier: Carrier, cursor: Cursor) -> Agent {
+    let settings = AgentSettings { start_limit: LIMIT, silence_limit: LIMIT, ..AgentSettings::default() };
+    Agent::attach(carrier, cursor, settings).await.unwrap()
+}
+
+fn say(text: &str) -> [ContentBlock; 1] {
+    [ContentBlock::Text(text.to_owned())]
+}
+
+async fn next(agent: &mut Agent) -> AgentOutput {
+    tokio::time::timeout(LIMIT, agent.next()).await.expect("the agent goes on").unwrap()
+}
+
+async fn until(agent: &mut Agent, wanted: impl Fn(&AgentUpdate) -> bool) -> Vec<AgentOutput> {
+    let mut outputs = Vec::new();
+    loop {
+        outputs.push(next(agent).await);
+        if outputs.last().unwrap().updates.iter().any(&wanted) {
+            return outputs;
+        }
+    }
+}
+
+fn ends(update: &AgentUpdate) -> bool {
+    matches!(update, AgentUpdate::TurnEnded { .. } | AgentUpdate::TurnFailed { .. })
+}
+
+fn runs_a_command(update: &AgentUpdate) -> bool {
+    update.doing().is_some_and(|doing| doing.starts_with("Running until"))
+}
+
+fn updates(outputs: &[AgentOutput]) -> Vec<&AgentUpdate> {
+    outputs.iter().flat_map(|output| &output.updates).collect()
+}
+
+fn text(outputs: &[AgentOutput]) -> String {
+    fn text(update: &AgentUpdate) -> Option<&str> {
+        match update {
+            AgentUpdate::Text { delta } => Some(delta),
+            _ => None,
+        }
+    }
+    updates(outputs).into_iter().filter_map(text).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_with_tools_then_a_cancelled_one_then_a_refused_one() {
+    let world = World::new().await;
+    let started = Instant::now();
+    let process = world.start_agent("first");
+    let mut agent = attach(Carrier::open(&world.carrier("first")).unwrap(), Cursor::START).await;
+    agent.initialize().await.unwrap();
+    let initialized = started.elapsed();
+    agent.start_session(world.session(None)).await.unwrap();
+    let in_session = started.elapsed();
+
+    assert_eq!(agent.prompt(TurnId(1), &say("mend the greeting")).unwrap(), PromptState::Sent);
+    let prompted = Instant::now();
+    let mut outputs = vec![next(&mut agent).await];
+    let first_output = prompted.elapsed();
+    outputs.extend(until(&mut agent, ends).await);
+    eprintln!(
+        "initialize {initialized:?}, first session/new {:?}, prompt to first output {first_output:?}, turn {:?}",
+        in_session - initialized,
+        prompted.elapsed()
+    );
+
+    let all = updates(&outputs);
+    let doing: Vec<String> = all.iter().filter_map(|update| update.doing()).collect();
+    for step in
+        ["Reading greeting.py", "Editing greeting.py", "Editing notes.txt", "Planning", "Running python3 greeting.py", "Posting an update"]
+    {
+        assert!(doing.iter().any(|doing| doing == step), "{step} is not in {doing:?}");
+    }
+    let change = all.iter().find_map(|update| match update {
+        AgentUpdate::ToolUpdated(progress) if progress.status == ToolStatus::Completed => progress.diff.clone(),
+        _ => None,
+    });
+    let change = change.expect("the edit tells what it changed");
+    assert_eq!((change.old.as_deref(), change.new.as_str()), (Some("helo"), "hello"));
+    assert!(all.iter().any(|update| matches!(update, AgentUpdate::Plan { entries } if entries[0].status == PlanStatus::Completed)));
+    assert!(all.iter().any(|update| matches!(update, AgentUpdate::Usage { context_size: 200_000, .. })));
+    assert!(all.iter().any(|update| matches!(update, AgentUpdate::ToolUpdated(progress) if progress.exit_code == Some(0)
+        && progress.output.as_deref() == Some("hello\n"))));
+    assert_eq!(text(&outputs), "All mended.");
+    assert!(matches!(all.last().unwrap(), AgentUpdate::TurnEnded { turn: TurnId(1), stop: StopReason::EndTurn, usage: Some(_) }));
+    assert_eq!(std::fs::read_to_string(world.workspace().join("greeting.py")).unwrap(), "print('hello')\n");
+    assert_eq!(world.tool_calls(), ["post_update"]);
+    let system = world.system_prompt();
+    assert!(system.contains("open_pull_request") && system.contains("PROJECT-RULE"), "our instructions and the project's own");
+    world.assert_all_authorized();
+
+    // Cancelled in the middle of a command, the session goes on.
+    agent.prompt(TurnId(2), &say("wait for it")).unwrap();
+    until(&mut agent, runs_a_command).await;
+    let asked = Instant::now();
+    agent.cancel(TurnId(2)).unwrap();
+    let outputs = until(&mut agent, ends).await;
+    eprintln!("cancel {:?}", asked.elapsed());
+    assert!(matches!(updates(&outputs).last().unwrap(), AgentUpdate::TurnEnded { turn: TurnId(2), stop: StopReason::Cancelled, .. }));
+
+    // The provider's own words come through.
+    agent.prompt(TurnId(3), &say("pay")).unwrap();
+    let outputs = until(&mut agent, ends).await;
+    let failed = updates(&outputs).last().copied().cloned().unwrap();
+    assert_eq!(failed, AgentUpdate::TurnFailed { turn: TurnId(3), message: "this session's budget is spent".to_owned() });
+    assert!(!world.home().join(".npm").exists(), "nothing was installed at the start");
+    process.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_outlives_the_service_without_a_lost_or_a_doubled_update() {
+    let world = World::new().await;
+    let process = world.start_agent("first");
+    let mut agent = attach(Carrier::open(&world.carrier("first")).unwrap(), Cursor::START).await;
+    let id = agent.start_session(world.session(None)).await.unwrap();
+    agent.prompt(TurnId(1), &say("wait for it")).unwrap();
+    let mut seen = until(&mut agent, runs_a_command).await;
+
+    // The service dies while it writes a line, and the turn goes on without it.
+    drop(agent);
+    world.append("first", "in", br#"{"jsonrpc":"2.0","id":"prompt-2","method":"session/pro"#);
+    world.append("first", "out", b"a library prints what is no message\n");
+    world.let_go();
+    world.wait_for_output("first", "\"prompt-1\"").await;
+
+    let cursor = seen.last().unwrap().cursor;
+    let mut agent = attach(Carrier::open(&world.carrier("first")).unwrap(), cursor).await;
+    assert_eq!(agent.start_session(world.session(Some(id.clone()))).await.unwrap(), id);
+    assert_eq!(agent.prompt(TurnId(1), &say("wait for it")).unwrap(), PromptState::Running);
+    seen.extend(until(&mut agent, ends).await);
+    assert_eq!(text(&seen), "Waited.");
+
+    // The torn line was skipped; the prompt that it was to be is sent whole.
+    assert_eq!(agent.prompt(TurnId(2), &say("recall")).unwrap(), PromptState::Sent);
+    seen.extend(until(&mut agent, ends).await);
+    assert_eq!(text(&seen), "Waited.You said: wait for it");
+    assert_eq!(world.prompts_seen(), ["wait for it", "recall"]);
+    drop(agent);
+
+    let mut again = attach(Carrier::open(&world.carrier("first")).unwrap(), Cursor::START).await;
+    again.start_session(world.session(Some(id))).await.unwrap();
+    let mut whole = until(&mut again, ends).await;
+    whole.extend(until(&mut again, ends).await);
+    assert_eq!(whole, seen, "read in two parts or in one, the same");
+    process.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_agent_goes_on_with_its_conversation_in_the_next_generation() {
+    let world = World::new().await;
+    let process = world.start_agent("first");
+    let mut agent = attach(Carrier::open(&world.carrier("first")).unwrap(), Cursor::START).await;
+    let id = agent.start_session(world.session(None)).await.unwrap();
+    agent.prompt(TurnId(1), &say("recall the blue door")).unwrap();
+    until(&mut agent, ends).await;
+    agent.prompt(TurnId(2), &say("wait for it")).unwrap();
+    until(&mut agent, runs_a_command).await;
+    process.end().await;
+    agent.note_exit("killed");
+    let error = loop {
+        match agent.next().await {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, AgentError::Exited { running: Some(TurnId(2)), .. }), "{error}");
+
+    let started = Instant::now();
+    let process = world.start_agent("second");
+    let mut agent = attach(Carrier::open(&world.carrier("second")).unwrap(), Cursor::START).await;
+    let resumed: StartSession = world.session(Some(id.clone()));
+    assert_eq!(agent.start_session(resumed).await.unwrap(), id);
+    eprintln!("start to resumed {:?}", started.elapsed());
+    agent.prompt(TurnId(3), &say("recall")).unwrap();
+    let outputs = until(&mut agent, ends).await;
+    assert_eq!(text(&outputs), "You said: recall the blue door, wait for it");
+    process.end().await;
+}
