@@ -1,1 +1,21 @@
-//! longshore-sandbox
+#![doc = include_str!("../README.md")]
+
+mod carrier;
+mod docker;
+mod doctor;
+mod engine;
+mod error;
+mod exec;
+mod exit;
+mod image;
+mod names;
+
+pub use carrier::CarrierPaths;
+pub use docker::{DockerConfig, DockerEngine};
+pub use doctor::{Finding, Verdict, examine};
+pub use engine::{Capabilities, Engine, GATEWAY_HOST, Process, Removed, Sandbox, SandboxInfo, SandboxState, Snapshot, StartSandbox};
+pub use error::EngineError;
+pub use exec::{Command, Exec, ExecEnd, ExecOutput, ExecUser};
+pub use exit::Exit;
+pub use image::{BuildError, BuildOutcome, BuildStep, BuiltImage, ImageBuild, ImageBuilder, ImageConfig, Rebuild, StepFailure, StepTiming};
+pub use names::{CommitSha, ImageRef, InvalidName, Namespace};

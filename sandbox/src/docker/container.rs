@@ -1,0 +1,317 @@
+//! A sandbox as a container: made, looked at, paused, ended, removed.
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use bollard::{
+    models::{
+        ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, HostConfig, HostConfigLogConfig, ResourcesUlimits,
+        RestartPolicy, RestartPolicyNameEnum,
+    },
+    query_parameters::{CreateContainerOptions, ListContainersOptions, RemoveContainerOptions, StopContainerOptions},
+};
+use longshore_session::{SandboxId, SandboxLimits};
+
+use super::{
+    DockerEngine,
+    client::{Fault, QUICK, SLOW, already},
+};
+use crate::{
+    EngineError, Exit, GATEWAY_HOST, ImageRef, Process, Removed, Sandbox, SandboxInfo, SandboxState, StartSandbox,
+    carrier::{self, CarrierPaths, shell_quoted},
+};
+
+pub(super) const NAMESPACE_LABEL: &str = "dev.longshore.sandbox.namespace";
+const ID_LABEL: &str = "dev.longshore.sandbox.id";
+/// Before the keys of [`StartSandbox::labels`].
+const LABEL_PREFIX: &str = "dev.longshore.sandbox.label.";
+const AGENT_USER: &str = "1000:1000";
+/// A documentation address, where nobody answers: the engine's own name server would forward queries to the world.
+const DEAD_NAME_SERVER: &str = "192.0.2.1";
+/// What package managers need to unpack files for other users and to drop their own rights. None of these reaches out of the container.
+const BUILD_CAPABILITIES: [&str; 7] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID"];
+
+/// What a container is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An agent's: no capability at all.
+    Sandbox,
+    /// An image build's: root in it may install packages.
+    Build,
+}
+
+impl DockerEngine {
+    pub(crate) async fn start_as(&self, kind: Kind, request: StartSandbox) -> Result<Sandbox, EngineError> {
+        let begun = Instant::now();
+        let id = request.id.clone();
+        if kind == Kind::Build {
+            self.remember(|memory| memory.building.insert(id.clone()));
+        }
+        self.make_way(&id).await?;
+        let paths = CarrierPaths::of(self.carriers(), &id);
+        let started = match self.create_and_start(kind, &request, &paths).await {
+            Ok(address) => Ok(Sandbox { id: id.clone(), address, carrier: paths, took: begun.elapsed() }),
+            Err(error) => Err(error),
+        };
+        match &started {
+            Ok(sandbox) => tracing::info!(sandbox = %id, image = %request.image, took_ms = sandbox.took.as_millis(), "sandbox started"),
+            Err(_) => {
+                if let Err(error) = self.take_away(&id).await {
+                    tracing::warn!(sandbox = %id, %error, "what a failed start left could not be removed");
+                }
+            }
+        }
+        started
+    }
+
+    /// Removes what an ended sandbox of the same id left.
+    async fn make_way(&self, id: &SandboxId) -> Result<(), EngineError> {
+        match self.look_at(id).await {
+            Err(EngineError::NoSuchSandbox { .. }) => {}
+            Err(error) => return Err(error),
+            Ok(SandboxInfo { state: SandboxState::Ended(_), .. }) => self.remove_container(id).await?,
+            Ok(_) => return Err(EngineError::AlreadyRunning { id: id.clone() }),
+        }
+        self.remember(|memory| {
+            memory.ended_by_us.remove(id);
+            memory.oom_kills.remove(id);
+        });
+        Ok(())
+    }
+
+    async fn create_and_start(&self, kind: Kind, request: &StartSandbox, paths: &CarrierPaths) -> Result<IpAddr, EngineError> {
+        let image = self.find_or_pull(&request.image).await?;
+        let mut variables = request.environment.clone();
+        if let Process::Agent { argv } = &request.process {
+            let words: Vec<String> = argv.iter().map(|word| shell_quoted(word)).collect();
+            variables.push(("LONGSHORE_AGENT".to_owned(), words.join(" ")));
+        }
+        carrier::create(paths, &variables)?;
+
+        // A snapshot's image carries the labels of the sandbox that it was taken of. They are blanked, or a search would find them again.
+        let mut labels: HashMap<String, String> =
+            image.labels.into_keys().filter(|key| key.starts_with(LABEL_PREFIX)).map(|key| (key, String::new())).collect();
+        labels.extend(request.labels.iter().map(|(key, value)| (format!("{LABEL_PREFIX}{key}"), value.clone())));
+        labels.insert(NAMESPACE_LABEL.to_owned(), self.inner.namespace.to_string());
+        labels.insert(ID_LABEL.to_owned(), request.id.to_string());
+
+        let body = ContainerCreateBody {
+            image: Some(request.image.to_string()),
+            user: Some(AGENT_USER.to_owned()),
+            working_dir: Some("/workspace".to_owned()),
+            hostname: Some("sandbox".to_owned()),
+            entrypoint: Some(Vec::new()),
+            cmd: Some(vec!["/opt/longshore/run".to_owned()]),
+            labels: Some(labels),
+            host_config: Some(self.host_config(kind, &request.limits, paths)),
+            ..Default::default()
+        };
+        let name = self.container_name(&request.id);
+        let options = CreateContainerOptions { name: Some(name.clone()), ..Default::default() };
+        let docker = &self.client().docker;
+        self.client().call("making a sandbox", SLOW, docker.create_container(Some(options), body)).await?;
+        self.client().call("starting a sandbox", SLOW, docker.start_container(&name, None)).await?;
+        let info = self.look_at(&request.id).await?;
+        match info.state {
+            SandboxState::Running { address } | SandboxState::Paused { address } => Ok(address),
+            SandboxState::Ended(exit) => Err(EngineError::Refused { during: "starting a sandbox".to_owned(), message: exit.words() }),
+        }
+    }
+
+    fn host_config(&self, kind: Kind, limits: &SandboxLimits, paths: &CarrierPaths) -> HostConfig {
+        let memory = i64::from(limits.memory_mb) * 1024 * 1024;
+        let ulimit = |name: &str, value: i64| ResourcesUlimits { name: Some(name.to_owned()), soft: Some(value), hard: Some(value) };
+        #[expect(clippy::cast_possible_truncation, reason = "a machine has fewer than 2^33 cores")]
+        let nano_cpus = (limits.cpus * 1e9) as i64;
+        HostConfig {
+            init: Some(true),
+            binds: Some(vec![format!("{}:/run/longshore", paths.folder.display())]),
+            network_mode: Some(self.inner.namespace.to_string()),
+            dns: Some(vec![DEAD_NAME_SERVER.to_owned()]),
+            dns_options: Some(vec!["timeout:1".to_owned(), "attempts:1".to_owned()]),
+            extra_hosts: Some(vec![format!("{GATEWAY_HOST}:{}", self.inner.gateway)]),
+            cap_drop: Some(vec!["ALL".to_owned()]),
+            cap_add: match kind {
+                Kind::Sandbox => None,
+                Kind::Build => Some(BUILD_CAPABILITIES.map(str::to_owned).to_vec()),
+            },
+            security_opt: Some(vec!["no-new-privileges".to_owned()]),
+            memory: Some(memory),
+            // Memory and swap together: equal means no swap.
+            memory_swap: Some(memory),
+            nano_cpus: Some(nano_cpus),
+            pids_limit: Some(i64::from(limits.pids)),
+            ulimits: Some(vec![ulimit("nofile", 65_536), ulimit("core", 0)]),
+            restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
+            log_config: Some(HostConfigLogConfig {
+                typ: Some("json-file".to_owned()),
+                config: Some(HashMap::from([("max-size".to_owned(), "1m".to_owned()), ("max-file".to_owned(), "1".to_owned())])),
+            }),
+            ..Default::default()
+        }
+    }
+
+    pub(super) fn container_name(&self, id: &SandboxId) -> String {
+        format!("{}-{id}", self.inner.namespace)
+    }
+
+    /// An answer of the engine's about one container, where 404 means that there is no such sandbox.
+    pub(super) fn or_missing<T>(&self, id: &SandboxId, answer: Result<T, Fault>) -> Result<T, EngineError> {
+        answer.map_err(|fault| if fault.is(404) { EngineError::NoSuchSandbox { id: id.clone() } } else { fault.error })
+    }
+
+    pub(super) async fn inspect_container(&self, id: &SandboxId) -> Result<ContainerInspectResponse, EngineError> {
+        let name = self.container_name(id);
+        let call = self.client().docker.inspect_container(&name, None);
+        let answer = self.client().call("looking at a sandbox", QUICK, call).await;
+        self.or_missing(id, answer)
+    }
+
+    pub(super) async fn look_at(&self, id: &SandboxId) -> Result<SandboxInfo, EngineError> {
+        let container = self.inspect_container(id).await?;
+        let state = self.state_of(id, &container);
+        let labels = container.config.and_then(|config| config.labels).unwrap_or_default();
+        Ok(SandboxInfo { id: id.clone(), state, labels: own_labels(&labels) })
+    }
+
+    fn state_of(&self, id: &SandboxId, container: &ContainerInspectResponse) -> SandboxState {
+        let networks = container.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+        let endpoint = networks.and_then(|networks| networks.get(self.inner.namespace.as_str()));
+        let address = endpoint.and_then(|endpoint| endpoint.ip_address.as_deref()).and_then(|text| text.parse().ok());
+        let state = container.state.clone().unwrap_or_default();
+        match (state.status, address) {
+            (Some(ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::RESTARTING), Some(address)) => SandboxState::Running { address },
+            (Some(ContainerStateStatusEnum::PAUSED), Some(address)) => SandboxState::Paused { address },
+            // Made, but not started: a start that was cut short.
+            (Some(ContainerStateStatusEnum::CREATED), _) => SandboxState::Ended(Exit::Gone),
+            _ => SandboxState::Ended(self.exit_of(id, state.exit_code, state.oom_killed.into())),
+        }
+    }
+
+    pub(super) fn exit_of(&self, id: &SandboxId, status: Option<i64>, oom: crate::exit::OomKilled) -> Exit {
+        match Exit::from_status(status.unwrap_or(0), oom) {
+            Exit::Killed { .. } if self.remember(|memory| memory.ended_by_us.contains(id)) => Exit::Stopped,
+            exit => exit,
+        }
+    }
+
+    pub(super) async fn find(&self, label: Option<(&str, &str)>) -> Result<Vec<SandboxInfo>, EngineError> {
+        let mut wanted = vec![format!("{NAMESPACE_LABEL}={}", self.inner.namespace)];
+        wanted.extend(label.map(|(key, value)| format!("{LABEL_PREFIX}{key}={value}")));
+        let options =
+            ListContainersOptions { all: true, filters: Some(HashMap::from([("label".to_owned(), wanted)])), ..Default::default() };
+        let containers = self.client().call("listing sandboxes", QUICK, self.client().docker.list_containers(Some(options))).await?;
+        let mut found = Vec::new();
+        for container in containers {
+            let labels = container.labels.unwrap_or_default();
+            let Some(id) = labels.get(ID_LABEL).and_then(|id| SandboxId::parse(id.as_str()).ok()) else { continue };
+            match self.look_at(&id).await {
+                Ok(info) => found.push(info),
+                // It went while we were looking.
+                Err(EngineError::NoSuchSandbox { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
+    /// What image a sandbox was started from, as it was named then.
+    pub(super) async fn image_of(&self, id: &SandboxId) -> Result<ImageRef, EngineError> {
+        let container = self.inspect_container(id).await?;
+        let name = container.config.and_then(|config| config.image).unwrap_or_default();
+        ImageRef::parse(name).map_err(|error| EngineError::Refused { during: "looking at a sandbox".to_owned(), message: error.to_string() })
+    }
+
+    pub(super) async fn halt(&self, id: &SandboxId) -> Result<(), EngineError> {
+        let name = self.container_name(id);
+        let call = self.client().docker.pause_container(&name);
+        let answer = self.client().call("pausing a sandbox", SLOW, call).await;
+        let Err(fault) = answer else { return Ok(()) };
+        // The engine's own state can lag behind a quick pair of calls: what counts is where it ended up.
+        match self.look_at(id).await?.state {
+            SandboxState::Paused { .. } => Ok(()),
+            SandboxState::Ended(_) => Err(EngineError::NotRunning { id: id.clone() }),
+            SandboxState::Running { .. } => Err(fault.error),
+        }
+    }
+
+    pub(super) async fn go_on(&self, id: &SandboxId) -> Result<(), EngineError> {
+        let name = self.container_name(id);
+        let call = self.client().docker.unpause_container(&name);
+        let answer = self.client().call("resuming a sandbox", SLOW, call).await;
+        let Err(fault) = answer else { return Ok(()) };
+        match self.look_at(id).await?.state {
+            SandboxState::Running { .. } => Ok(()),
+            SandboxState::Ended(_) => Err(EngineError::NotRunning { id: id.clone() }),
+            SandboxState::Paused { .. } => Err(fault.error),
+        }
+    }
+
+    pub(super) async fn end(&self, id: &SandboxId, grace: Duration) -> Result<(), EngineError> {
+        let state = self.look_at(id).await?.state;
+        if matches!(state, SandboxState::Ended(_)) {
+            return Ok(());
+        }
+        self.remember(|memory| memory.ended_by_us.insert(id.clone()));
+        if matches!(state, SandboxState::Paused { .. }) {
+            // A paused process takes no signal.
+            self.go_on(id).await?;
+        }
+        let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
+        let options = StopContainerOptions { t: Some(seconds), ..Default::default() };
+        let name = self.container_name(id);
+        let call = self.client().docker.stop_container(&name, Some(options));
+        already(self.client().call("stopping a sandbox", grace + SLOW, call).await)
+    }
+
+    pub(super) async fn take_away(&self, id: &SandboxId) -> Result<(), EngineError> {
+        self.remember(|memory| memory.ended_by_us.insert(id.clone()));
+        self.remove_container(id).await?;
+        carrier::remove(&CarrierPaths::of(self.carriers(), id).folder)?;
+        self.remember(|memory| {
+            memory.building.remove(id);
+            memory.oom_kills.remove(id);
+        });
+        Ok(())
+    }
+
+    async fn remove_container(&self, id: &SandboxId) -> Result<(), EngineError> {
+        let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
+        let name = self.container_name(id);
+        let call = self.client().docker.remove_container(&name, Some(options));
+        already(self.client().call("removing a sandbox", SLOW, call).await)
+    }
+
+    pub(super) async fn sweep_strays(&self, known: &HashSet<SandboxId>) -> Result<Removed, EngineError> {
+        let building = self.remember(|memory| memory.building.clone());
+        let stray = |id: &SandboxId| !known.contains(id) && !building.contains(id);
+        let mut removed = Removed::default();
+        for sandbox in self.find(None).await? {
+            if stray(&sandbox.id) {
+                self.take_away(&sandbox.id).await?;
+                removed.sandboxes.push(sandbox.id);
+            }
+        }
+        for id in carrier::list(self.carriers())? {
+            if stray(&id) {
+                carrier::remove(&CarrierPaths::of(self.carriers(), &id).folder)?;
+                removed.carriers.push(id);
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// The labels that a caller gave, without our prefix, in order.
+fn own_labels(labels: &HashMap<String, String>) -> Vec<(String, String)> {
+    let mut own: Vec<(String, String)> = labels
+        .iter()
+        .filter_map(|(key, value)| Some((key.strip_prefix(LABEL_PREFIX)?.to_owned(), value.clone())))
+        .filter(|(_, value)| !value.is_empty())
+        .collect();
+    own.sort();
+    own
+}

@@ -1,0 +1,113 @@
+//! Images: found, pulled, tagged, pushed, removed.
+
+use std::collections::HashMap;
+
+use bollard::{
+    models::ImageInspect,
+    query_parameters::{CreateImageOptions, PushImageOptions, RemoveImageOptions, TagImageOptions},
+};
+
+use super::{
+    DockerEngine,
+    client::{BULK, Fault, QUICK, SLOW},
+};
+use crate::{EngineError, ImageRef};
+
+/// What an image is made of.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ImageFacts {
+    /// `sha256:…`, the hash of its configuration.
+    pub id: String,
+    pub labels: HashMap<String, String>,
+    pub layers: usize,
+    pub bytes: u64,
+    /// `registry/name@sha256:…` for each registry that it was pushed to or pulled from.
+    digests: Vec<String>,
+}
+
+impl From<ImageInspect> for ImageFacts {
+    fn from(image: ImageInspect) -> Self {
+        Self {
+            id: image.id.unwrap_or_default(),
+            labels: image.config.and_then(|config| config.labels).unwrap_or_default(),
+            layers: image.root_fs.and_then(|root| root.layers).map_or(0, |layers| layers.len()),
+            bytes: image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
+            digests: image.repo_digests.unwrap_or_default(),
+        }
+    }
+}
+
+impl DockerEngine {
+    /// None where the engine does not have it.
+    pub(crate) async fn find_image(&self, image: &ImageRef) -> Result<Option<ImageFacts>, EngineError> {
+        match self.client().call("looking for an image", QUICK, self.client().docker.inspect_image(image.as_str())).await {
+            Ok(found) => Ok(Some(found.into())),
+            Err(fault) if fault.is(404) => Ok(None),
+            Err(fault) => Err(fault.error),
+        }
+    }
+
+    /// Images are pulled only where a digest says what must come.
+    pub(crate) async fn find_or_pull(&self, image: &ImageRef) -> Result<ImageFacts, EngineError> {
+        if let Some(found) = self.find_image(image).await? {
+            return Ok(found);
+        }
+        if !image.is_pinned() {
+            let reason = "it is a local image, which no registry has".to_owned();
+            return Err(EngineError::ImageMissing { image: image.clone(), reason });
+        }
+        let options = CreateImageOptions { from_image: Some(image.to_string()), ..Default::default() };
+        let pulled = self.client().drain("pulling an image", BULK, self.client().docker.create_image(Some(options), None, None)).await;
+        if let Err(fault) = pulled {
+            return Err(match registry_fault(image, fault) {
+                EngineError::Refused { message, .. } => EngineError::ImageMissing { image: image.clone(), reason: message },
+                error => error,
+            });
+        }
+        let reason = "the registry gave it, but the engine does not have it".to_owned();
+        self.find_image(image).await?.ok_or_else(|| EngineError::ImageMissing { image: image.clone(), reason })
+    }
+
+    /// Pushes an image as `repository:tag` (the repository with its registry) and gives the reference by digest.
+    pub(crate) async fn push(&self, image: &ImageRef, repository: &str, tag: &str) -> Result<ImageRef, EngineError> {
+        let options = TagImageOptions { repo: Some(repository.to_owned()), tag: Some(tag.to_owned()) };
+        self.client().call("tagging an image", SLOW, self.client().docker.tag_image(image.as_str(), Some(options))).await?;
+        let options = PushImageOptions { tag: Some(tag.to_owned()), ..Default::default() };
+        let target = parse(format!("{repository}:{tag}"))?;
+        let pushed = self.client().drain("pushing an image", BULK, self.client().docker.push_image(repository, Some(options), None)).await;
+        if let Err(fault) = pushed {
+            return Err(registry_fault(&target, fault));
+        }
+        let facts = self.find_image(&target).await?.unwrap_or_default();
+        let prefix = format!("{repository}@");
+        let digest = facts.digests.into_iter().find(|digest| digest.starts_with(&prefix));
+        parse(digest.ok_or_else(|| EngineError::Refused {
+            during: "pushing an image".to_owned(),
+            message: "the registry took it, but named no digest".to_owned(),
+        })?)
+    }
+
+    pub(crate) async fn forget_image(&self, image: &ImageRef) -> Result<(), EngineError> {
+        let call = self.client().docker.remove_image(image.as_str(), None::<RemoveImageOptions>, None);
+        match self.client().call("removing an image", SLOW, call).await {
+            Err(fault) if !fault.is(404) => Err(fault.error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn parse(text: String) -> Result<ImageRef, EngineError> {
+    ImageRef::parse(text).map_err(|error| EngineError::Refused { during: "naming an image".to_owned(), message: error.to_string() })
+}
+
+/// A registry that is away shows in the engine's own words only.
+fn registry_fault(image: &ImageRef, fault: Fault) -> EngineError {
+    let signs = ["connection refused", "no such host", "dial tcp", "i/o timeout", "connection reset", "server gave HTTP response", "EOF"];
+    match fault.error {
+        EngineError::Refused { message, .. } if signs.iter().any(|sign| message.contains(sign)) => {
+            let registry = image.as_str().split('/').next().unwrap_or_default().to_owned();
+            EngineError::RegistryUnreachable { registry, reason: message }
+        }
+        error => error,
+    }
+}

@@ -1,0 +1,236 @@
+//! One build from beginning to end.
+
+use std::time::Duration;
+
+use longshore_session::SandboxId;
+use tokio::time::Instant;
+
+use super::{
+    BuildError, BuildOutcome, BuildStep, BuiltImage, ImageBuild, ImageBuilder, Rebuild,
+    inputs::Inputs,
+    log::BuildLog,
+    steps::{FIND_SECRETS, Run, SCRUB, checkout, tidy},
+    vocabulary,
+};
+use crate::{
+    DockerEngine, Engine, EngineError, Exec, ExecUser, ImageRef, Process, StartSandbox,
+    docker::{ImageFacts, Kind},
+    names::image_repository,
+};
+
+/// Builds from one another before the layers are put together by a full one.
+const MOST_GENERATIONS: u32 = 30;
+/// A text shorter than this would be found everywhere.
+const SHORTEST_SECRET: usize = 12;
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// What a build starts from.
+struct Plan {
+    inputs: Inputs,
+    from: ImageRef,
+    /// Whether `from` holds the repository already.
+    goes_on: bool,
+}
+
+impl ImageBuilder {
+    /// Builds, tries and pushes an image. The last good one is never touched. The build's container is gone afterwards, whatever happened; its log stays.
+    pub async fn build(&self, mut build: ImageBuild) -> Result<BuildOutcome, BuildError> {
+        let base = match &build.manifest.image.base {
+            Some(base) => ImageRef::parse(base.clone())
+                .map_err(|error| EngineError::Refused { during: "reading `image.base`".to_owned(), message: error.to_string() })?,
+            None => self.config.base.clone(),
+        };
+        let base_facts = match self.engine.find_or_pull(&base).await {
+            Ok(facts) => facts,
+            Err(EngineError::ImageMissing { image, .. }) => return Err(BuildError::BaseMissing { image }),
+            Err(error) => return Err(error.into()),
+        };
+        let plan = match self.plan(&build, base, &base_facts).await? {
+            Ok(plan) => plan,
+            Err(unchanged) => return Ok(unchanged),
+        };
+
+        let secrets = secrets_of(&build.environment);
+        let log = BuildLog::create(&build.log, secrets.clone())?;
+        let mut run = Run {
+            engine: &self.engine,
+            sandbox: build.sandbox.clone(),
+            log,
+            deadline: Instant::now() + build.manifest.image.timeout(),
+            timings: Vec::new(),
+        };
+        let built = Box::pin(self.run(&mut build, &plan, &secrets, &mut run)).await;
+        if let Err(error) = self.engine.remove(&build.sandbox).await {
+            tracing::warn!(sandbox = %build.sandbox, %error, "a build's container could not be removed");
+        }
+        let built = built?;
+        tracing::info!(repository = %build.manifest.repository, commit = %build.commit, image = %built.reference, "image built");
+        Ok(BuildOutcome::Built(built))
+    }
+
+    /// What to start from; or that there is nothing to do.
+    async fn plan(&self, build: &ImageBuild, base: ImageRef, base_facts: &ImageFacts) -> Result<Result<Plan, BuildOutcome>, BuildError> {
+        let inputs = Inputs::new(&build.manifest, &build.commit, &base_facts.id);
+        let full = Plan { inputs: inputs.clone(), from: base, goes_on: false };
+        let Rebuild::From(previous) = &build.rebuild else { return Ok(Ok(full)) };
+        let facts = match self.engine.find_or_pull(previous).await {
+            Ok(facts) => facts,
+            Err(EngineError::ImageMissing { reason, .. }) => {
+                tracing::warn!(repository = %build.manifest.repository, image = %previous, %reason, "the last good image is lost; building in full");
+                return Ok(Ok(full));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Some(before) = Inputs::read(&facts.labels) else { return Ok(Ok(full)) };
+        if before.same_as(&inputs) {
+            return Ok(Err(BuildOutcome::Unchanged { reference: previous.clone(), input_hash: inputs.hash() }));
+        }
+        if before.foundation != inputs.foundation || before.generation >= MOST_GENERATIONS {
+            return Ok(Ok(full));
+        }
+        let inputs = Inputs { generation: before.generation + 1, ..inputs };
+        Ok(Ok(Plan { inputs, from: previous.clone(), goes_on: true }))
+    }
+
+    async fn run(&self, build: &mut ImageBuild, plan: &Plan, secrets: &[String], run: &mut Run<'_>) -> Result<BuiltImage, BuildError> {
+        let recipe = build.manifest.image.clone();
+        run.log.heading(&format!("{} at {} from {}", build.manifest.repository, build.commit, plan.from));
+        let start = StartSandbox {
+            id: build.sandbox.clone(),
+            image: plan.from.clone(),
+            limits: build.manifest.limits,
+            process: Process::Idle,
+            environment: build.environment.clone(),
+            labels: vec![("kind".to_owned(), "build".to_owned())],
+        };
+        let sandbox = run.timed(BuildStep::Start, async |run| Ok(run.engine.start_as(Kind::Build, start).await?)).await?;
+        if let Some(told) = build.address.take() {
+            // Nobody has to want it.
+            let _ = told.send(sandbox.address);
+        }
+
+        let line = checkout(&build.manifest, &build.commit);
+        let title = format!("git clone https://github.com/{}.git", build.manifest.repository);
+        run.timed(BuildStep::Checkout, async |run| run.line(BuildStep::Checkout, ExecUser::Agent, &title, &line).await).await?;
+        if !plan.goes_on {
+            run.timed(BuildStep::SetupRoot, async |run| run.lines(BuildStep::SetupRoot, ExecUser::Root, &recipe.setup_root).await).await?;
+        }
+        run.timed(BuildStep::Setup, async |run| run.lines(BuildStep::Setup, ExecUser::Agent, &recipe.setup).await).await?;
+        run.timed(BuildStep::Warm, async |run| run.lines(BuildStep::Warm, ExecUser::Agent, &recipe.warm).await).await?;
+        let check: Vec<String> = recipe.check.iter().cloned().collect();
+        run.timed(BuildStep::Check, async |run| run.lines(BuildStep::Check, ExecUser::Agent, &check).await).await?;
+        let words = run.timed(BuildStep::Vocabulary, async |run| gather(run).await).await?;
+        run.timed(BuildStep::Scrub, async |run| {
+            run.line(BuildStep::Scrub, ExecUser::Agent, "restore tracked files", &tidy(&build.commit)).await?;
+            run.line(BuildStep::Scrub, ExecUser::Root, "remove what no image should hold", SCRUB).await?;
+            refuse_secrets(run, secrets).await?;
+            // Whatever still runs ends here, so that nothing changes under the commit.
+            Ok(run.engine.stop(&run.sandbox, STOP_GRACE).await?)
+        })
+        .await?;
+
+        let local = format!("{}/image", self.engine.namespace());
+        let sandbox = build.sandbox.clone();
+        let labels = plan.inputs.labels();
+        let image = run
+            .timed(BuildStep::Commit, async |run| match run.engine.commit(&sandbox, &local, sandbox.as_str(), labels).await {
+                Err(EngineError::DiskFull { .. }) => Err(BuildError::DiskFull { step: BuildStep::Commit }),
+                result => Ok(result?),
+            })
+            .await?;
+        let published = self.try_and_push(build, plan, &image, words, run).await;
+        // The pushed one has a name of its own; this one only carried it there.
+        if let Err(error) = self.engine.remove_image(&image).await {
+            tracing::warn!(%image, %error, "a build's working name could not be removed");
+        }
+        published
+    }
+
+    async fn try_and_push(
+        &self,
+        build: &ImageBuild,
+        plan: &Plan,
+        image: &ImageRef,
+        vocabulary: Vec<String>,
+        run: &mut Run<'_>,
+    ) -> Result<BuiltImage, BuildError> {
+        let start = run.timed(BuildStep::Boot, async |run| boot(run.engine, build, image).await).await?;
+        let repository = format!("{}/{}", self.config.registry, image_repository(self.engine.namespace(), &build.manifest.repository));
+        let input_hash = plan.inputs.hash();
+        let reference = run
+            .timed(BuildStep::Push, async |run| match run.engine.push(image, &repository, &input_hash).await {
+                Err(EngineError::DiskFull { .. }) => Err(BuildError::DiskFull { step: BuildStep::Push }),
+                result => Ok(result?),
+            })
+            .await?;
+        let facts = self.engine.find_image(image).await?.unwrap_or_default();
+        let digest = reference.as_str().split_once('@').map(|(_, digest)| digest.to_owned()).unwrap_or_default();
+        Ok(BuiltImage {
+            reference,
+            digest,
+            commit: build.commit.clone(),
+            input_hash,
+            bytes: facts.bytes,
+            layers: facts.layers,
+            vocabulary,
+            start,
+            timings: run.timings.clone(),
+        })
+    }
+}
+
+async fn gather(run: &mut Run<'_>) -> Result<Vec<String>, BuildError> {
+    let exec = Exec::shell(vocabulary::GATHER).timeout(Duration::from_secs(60)).output_limit(4 * 1024 * 1024);
+    let output = run.engine.exec(&run.sandbox, exec).await?;
+    // Routing without these words still works: no reason to fail a build.
+    Ok(if output.succeeded() { vocabulary::read(&output.stdout_text()) } else { Vec::new() })
+}
+
+async fn refuse_secrets(run: &mut Run<'_>, secrets: &[String]) -> Result<(), BuildError> {
+    if secrets.is_empty() {
+        return Ok(());
+    }
+    let exec = Exec::shell(FIND_SECRETS).user(ExecUser::Root).stdin(secrets.join("\n") + "\n").timeout(Duration::from_secs(300));
+    let output = run.engine.exec(&run.sandbox, exec).await?;
+    let files: Vec<String> = output.stdout_text().lines().map(str::to_owned).collect();
+    if !files.is_empty() {
+        return Err(BuildError::SecretLeft { files });
+    }
+    if !output.succeeded() {
+        let message = format!("the search for secrets {}", output.end.words());
+        return Err(EngineError::Refused { during: "scrubbing an image".to_owned(), message }.into());
+    }
+    Ok(())
+}
+
+/// Starts a sandbox as a session would, without any of the build's variables.
+async fn boot(engine: &DockerEngine, build: &ImageBuild, image: &ImageRef) -> Result<Duration, BuildError> {
+    let id = SandboxId::random();
+    let start = StartSandbox {
+        id: id.clone(),
+        image: image.clone(),
+        limits: build.manifest.limits,
+        process: Process::Idle,
+        environment: Vec::new(),
+        labels: vec![("kind".to_owned(), "trial".to_owned())],
+    };
+    let sandbox = engine.start(start).await?;
+    let script = "git rev-parse HEAD && git status --porcelain && git remote get-url origin";
+    let output = engine.exec(&id, Exec::shell(script).timeout(Duration::from_secs(60))).await;
+    engine.remove(&id).await?;
+    let output = output?;
+    let expected = format!("{}\nhttps://github.com/{}.git\n", build.commit, build.manifest.repository);
+    if !output.succeeded() || output.stdout_text() != expected {
+        let said = format!("{}{}", output.stdout_text(), output.stderr_text());
+        return Err(BuildError::Boot { reason: format!("its checkout is not what it should be: {}", super::tail(said.as_bytes())) });
+    }
+    Ok(sandbox.took)
+}
+
+/// The values that must not be found in an image: those whose names say so.
+fn secrets_of(environment: &[(String, String)]) -> Vec<String> {
+    let telling = ["TOKEN", "SECRET", "PASSWORD", "API_KEY", "PRIVATE_KEY"];
+    let secret = |key: &str| telling.iter().any(|word| key.to_ascii_uppercase().contains(word));
+    let long_lines = |value: &str| value.lines().map(str::to_owned).filter(|line| line.len() >= SHORTEST_SECRET).collect::<Vec<_>>();
+    environment.iter().filter(|(key, _)| secret(key)).flat_map(|(_, value)| long_lines(value)).collect()
+}

@@ -1,0 +1,106 @@
+//! Why a build failed, and what an operator can try.
+
+use std::{io, path::PathBuf};
+
+use super::BuildStep;
+use crate::{EngineError, ExecEnd, ImageRef, error::tells_of_full_disk};
+
+/// A command of a build that did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepFailure {
+    pub step: BuildStep,
+    pub command: String,
+    pub end: ExecEnd,
+    /// The end of what it wrote.
+    pub log_tail: String,
+    /// All of it.
+    pub log: PathBuf,
+    pub suggestion: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error(
+        "`{}` of step `{}` {}.\n{}\nTry: {}. The whole log is {}",
+        .0.command, .0.step, .0.end.words(), .0.log_tail, .0.suggestion, .0.log.display()
+    )]
+    Step(Box<StepFailure>),
+    #[error("the base image {image} is not on this engine: `make setup` builds the usual one; `image.base` in the manifest or `images.base` in the configuration names another")]
+    BaseMissing { image: ImageRef },
+    #[error("the engine's disk is full (step `{step}`): free space on it (`docker system df` shows what takes it); the last good image stays in use")]
+    DiskFull { step: BuildStep },
+    #[error("a secret of the build was left in {files:?}, so the image was thrown away: let the commands of the manifest not write it there")]
+    SecretLeft { files: Vec<String> },
+    #[error("a sandbox started from the new image did not work ({reason}); the last good image stays in use")]
+    Boot { reason: String },
+    #[error("cannot write the build's log {}: {source}", path.display())]
+    Log { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl BuildError {
+    pub(super) fn step(failure: StepFailure) -> Self {
+        if tells_of_full_disk(&failure.log_tail) { Self::DiskFull { step: failure.step } } else { Self::Step(Box::new(failure)) }
+    }
+}
+
+/// What to try, by what the output tells. The first that fits.
+pub(super) fn suggestion(step: BuildStep, end: ExecEnd, output: &str) -> String {
+    let text = output.to_ascii_lowercase();
+    let says = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
+    let advice = match end {
+        ExecEnd::TimedOut => "raise `image.timeout_s` in the manifest, or find what hangs in the log",
+        ExecEnd::OutOfMemory => "raise `limits.memory_mb` in the manifest, or let the command use fewer processes",
+        ExecEnd::Exited(_) if step == BuildStep::Checkout => {
+            if says(&["could not resolve host", "connection refused", "failed to connect", "couldn't connect"]) {
+                "see that the service's gateway listens and reaches GitHub"
+            } else if says(&["not our ref", "unadvertised object", "not a tree", "did not match"]) {
+                "the commit is gone from the repository (a force push?): build again, for its newest one"
+            } else {
+                "see that `repository` and `base_branch` in the manifest are right, and that the GitHub App is installed on the repository"
+            }
+        }
+        ExecEnd::Exited(_) if says(&["could not resolve", "temporary failure", "name resolution", "enotfound", "eai_again", "no route to host", "network is unreachable", "403 forbidden", "407 proxy", "not in the egress"]) => {
+            "add the host that the log names to `egress` in the manifest: builds reach nothing else"
+        }
+        ExecEnd::Exited(127) => "install the missing program in `image.setup_root` (for instance `apt-get install -y …`)",
+        ExecEnd::Exited(_) if says(&["command not found", ": not found"]) => {
+            "install the missing program in `image.setup_root` (for instance `apt-get install -y …`)"
+        }
+        ExecEnd::Exited(_) if step != BuildStep::SetupRoot && says(&["permission denied", "are you root", "operation not permitted"]) => {
+            "move what needs root from `image.setup` to `image.setup_root`"
+        }
+        ExecEnd::Exited(100) if step == BuildStep::SetupRoot => "run `apt-get update` before the installation, and see that `egress` holds the mirror's host",
+        ExecEnd::Exited(_) => "run the command in a fresh checkout to see whether it works there",
+    };
+    advice.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_fits_the_failure() {
+        let advice = |step, end, text| suggestion(step, end, text);
+        assert!(advice(BuildStep::Setup, ExecEnd::Exited(127), "bash: cargo: command not found").contains("setup_root"));
+        assert!(advice(BuildStep::Setup, ExecEnd::Exited(1), "npm ERR! code ENOTFOUND").contains("egress"));
+        assert!(advice(BuildStep::Warm, ExecEnd::OutOfMemory, "").contains("limits.memory_mb"));
+        assert!(advice(BuildStep::Check, ExecEnd::TimedOut, "").contains("timeout_s"));
+        assert!(advice(BuildStep::Checkout, ExecEnd::Exited(128), "repository not found").contains("GitHub App"));
+    }
+
+    #[test]
+    fn a_full_disk_is_said() {
+        let failure = StepFailure {
+            step: BuildStep::Setup,
+            command: "make".to_owned(),
+            end: ExecEnd::Exited(2),
+            log_tail: "cc: error: No space left on device".to_owned(),
+            log: PathBuf::from("log"),
+            suggestion: String::new(),
+        };
+        assert!(matches!(BuildError::step(failure), BuildError::DiskFull { step: BuildStep::Setup }));
+    }
+}

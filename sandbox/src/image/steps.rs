@@ -1,0 +1,121 @@
+//! The commands of a build, run one after another in its container.
+
+use std::time::Duration;
+
+use longshore_session::{RepositoryManifest, SandboxId};
+use tokio::time::Instant;
+
+use super::{BuildError, BuildStep, StepFailure, StepTiming, error::suggestion, log::BuildLog};
+use crate::{CommitSha, DockerEngine, Exec, ExecOutput, ExecUser, carrier::shell_quoted, docker::Part, error::tells_of_full_disk};
+
+/// A build under way.
+pub(super) struct Run<'a> {
+    pub engine: &'a DockerEngine,
+    pub sandbox: SandboxId,
+    pub log: BuildLog,
+    /// Where `image.timeout_s` ends.
+    pub deadline: Instant,
+    pub timings: Vec<StepTiming>,
+}
+
+impl Run<'_> {
+    /// Does a step's work and notes how long it took.
+    pub async fn timed<T>(&mut self, step: BuildStep, work: impl AsyncFnOnce(&mut Self) -> Result<T, BuildError>) -> Result<T, BuildError> {
+        let begun = Instant::now();
+        let result = work(self).await;
+        self.timings.push(StepTiming { step, took: begun.elapsed() });
+        result
+    }
+
+    /// Runs shell lines in the checkout; the first that fails ends the build.
+    pub async fn lines(&mut self, step: BuildStep, user: ExecUser, lines: &[String]) -> Result<(), BuildError> {
+        for line in lines {
+            self.line(step, user, line, line).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs one shell line, which messages show as `title`.
+    pub async fn line(&mut self, step: BuildStep, user: ExecUser, title: &str, line: &str) -> Result<ExecOutput, BuildError> {
+        self.log.heading(&format!("{step}: {title}"));
+        let remaining = self.deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
+        let exec = Exec::shell(line).user(user).timeout(remaining);
+        let log = &mut self.log;
+        let output = self
+            .engine
+            .run(&self.sandbox, exec, &mut |part| match part {
+                Part::Stdout(bytes) | Part::Stderr(bytes) => log.output(bytes),
+            })
+            .await?;
+        self.log.output(format!("== {} after {:.1} s\n", output.end.words(), output.took.as_secs_f64()).as_bytes());
+        if output.succeeded() {
+            return Ok(output);
+        }
+        let log_tail = self.log.tail();
+        if tells_of_full_disk(&log_tail) {
+            return Err(BuildError::DiskFull { step });
+        }
+        let suggestion = suggestion(step, output.end, &log_tail);
+        Err(BuildError::step(StepFailure {
+            step,
+            command: title.to_owned(),
+            end: output.end,
+            log_tail,
+            log: self.log.path().to_owned(),
+            suggestion,
+        }))
+    }
+}
+
+/// Brings `/workspace` to a commit: a clone where there is none yet, a fetch where there is.
+pub(super) fn checkout(manifest: &RepositoryManifest, commit: &CommitSha) -> String {
+    let url = shell_quoted(&format!("https://github.com/{}.git", manifest.repository));
+    let branch = shell_quoted(&manifest.base_branch);
+    format!(
+        "set -e\n\
+         export GIT_TERMINAL_PROMPT=0\n\
+         if [ -d .git ]; then git remote set-url origin {url}; git fetch --quiet --prune --tags --force origin\n\
+         else git clone --quiet --no-checkout {url} .; fi\n\
+         git cat-file -e {commit}^{{commit}} 2>/dev/null || git fetch --quiet origin {commit}\n\
+         git checkout --quiet --force -B {branch} {commit}\n\
+         git branch --quiet --set-upstream-to=origin/{branch} {branch} 2>/dev/null || true\n"
+    )
+}
+
+/// Undoes what commands changed in tracked files, and hides what they left beside them: a session's commits hold neither.
+pub(super) fn tidy(commit: &CommitSha) -> String {
+    format!(
+        "set -e\n\
+         git reset --quiet --hard {commit}\n\
+         mkdir -p .git/info\n\
+         git -c core.quotePath=false ls-files --others --exclude-standard --directory --no-empty-directory | head -n 2000 | sed 's|^|/|' >>.git/info/exclude\n"
+    )
+}
+
+/// Takes out what no image should hold. Run as root.
+pub(super) const SCRUB: &str = "\
+rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb /var/cache/apt/*.bin /tmp/* /tmp/.[!.]* /var/tmp/* \
+    /home/agent/.npm/_logs /home/agent/.bash_history /root/.bash_history /workspace/.git/FETCH_HEAD
+for key in $(git -C /workspace config --local --name-only --get-regexp '^(http\\..*extraheader|credential\\..*|url\\..*)$' 2>/dev/null); do
+    git -C /workspace config --local --unset-all \"$key\"
+done
+true";
+
+/// Prints the files that hold one of the texts on stdin, one per line.
+pub(super) const FIND_SECRETS: &str =
+    "grep -rlF --devices=skip -f /dev/stdin /etc /home /opt /root /srv /tmp /usr/local /var /workspace 2>/dev/null | head -n 20; true";
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_branch_name_is_one_word() {
+        let text = "repository = \"acme/shop\"\ndescription = \"x\"\nbase_branch = \"a b'; rm -rf /\"\n";
+        let manifest = RepositoryManifest::parse(Path::new("x.toml"), text).unwrap();
+        let script = checkout(&manifest, &CommitSha::parse("a".repeat(40)).unwrap());
+        assert!(script.contains(r"-B 'a b'\''; rm -rf /'"), "{script}");
+    }
+}

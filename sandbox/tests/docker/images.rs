@@ -1,0 +1,228 @@
+//! Images, built from a real repository over HTTP and pushed to a real registry.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use longshore_sandbox::{
+    BuildError, BuildOutcome, BuildStep, BuiltImage, CommitSha, Engine, EngineError, Exec, ExecEnd, GATEWAY_HOST, ImageBuild, ImageBuilder,
+    ImageConfig, ImageRef, Rebuild,
+};
+use longshore_session::{RepositoryManifest, SandboxId};
+
+use crate::fixture::{Fixture, GATEWAY_PORT, SECRET, base, docker, with_engine};
+
+pub fn registry() -> String {
+    format!("127.0.0.1:{}", std::env::var("LONGSHORE_REGISTRY_PORT").unwrap_or_else(|_| "5055".to_owned()))
+}
+
+/// A repository that plain HTTP serves at the gateway's place.
+struct Origin {
+    work: PathBuf,
+    bare: PathBuf,
+    server: Child,
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> String {
+    let identity = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"];
+    let output = Command::new("git").args(identity).args(arguments).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+impl Origin {
+    async fn serve(fixture: &Fixture) -> Self {
+        let root = fixture.folder.path().join("www");
+        let (bare, work) = (root.join("git/acme/shop.git"), fixture.folder.path().join("work"));
+        std::fs::create_dir_all(&bare).unwrap();
+        std::fs::create_dir_all(&work).unwrap();
+        git(&bare, &["init", "--quiet", "--bare"]);
+        git(&work, &["init", "--quiet"]);
+        let address = fixture.engine.gateway_address();
+        let server = Command::new("python3")
+            .args(["-m", "http.server", "--bind", &address.to_string(), &GATEWAY_PORT.to_string()])
+            .current_dir(&root)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let origin = Self { work, bare, server };
+        for _ in 0..200 {
+            if tokio::net::TcpStream::connect((address, GATEWAY_PORT)).await.is_ok() {
+                return origin;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the repository's server does not answer");
+    }
+
+    fn commit(&self, file: &str, content: &str) -> CommitSha {
+        let path = self.work.join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+        git(&self.work, &["add", "--all"]);
+        git(&self.work, &["commit", "--quiet", "-m", "change"]);
+        git(&self.work, &["push", "--quiet", self.bare.to_str().unwrap(), "HEAD:main"]);
+        git(&self.bare, &["update-server-info"]);
+        CommitSha::parse(git(&self.work, &["rev-parse", "HEAD"])).unwrap()
+    }
+}
+
+fn manifest(image: &str) -> RepositoryManifest {
+    let text = format!("repository = \"acme/shop\"\ndescription = \"The shop.\"\n[limits]\nmemory_mb = 512\n[image]\n{image}");
+    RepositoryManifest::parse(Path::new("shop.toml"), &text).unwrap()
+}
+
+fn request(fixture: &Fixture, manifest: &RepositoryManifest, commit: &CommitSha, rebuild: Rebuild) -> ImageBuild {
+    let git = [
+        ("GIT_CONFIG_COUNT", "1".to_owned()),
+        ("GIT_CONFIG_KEY_0", format!("url.http://{GATEWAY_HOST}:{GATEWAY_PORT}/git/.insteadOf")),
+        ("GIT_CONFIG_VALUE_0", "https://github.com/".to_owned()),
+        ("LONGSHORE_TOKEN", SECRET.to_owned()),
+    ];
+    ImageBuild {
+        sandbox: SandboxId::random(),
+        manifest: manifest.clone(),
+        commit: commit.clone(),
+        rebuild,
+        environment: git.map(|(key, value)| (key.to_owned(), value)).to_vec(),
+        log: fixture.folder.path().join("logs/build.log"),
+        address: None,
+    }
+}
+
+fn builder(fixture: &Fixture) -> ImageBuilder {
+    ImageBuilder::new(fixture.engine.clone(), ImageConfig { registry: registry(), base: base() })
+}
+
+fn built(outcome: BuildOutcome) -> BuiltImage {
+    match outcome {
+        BuildOutcome::Built(image) => image,
+        BuildOutcome::Unchanged { .. } => panic!("nothing was built"),
+    }
+}
+
+#[test]
+fn an_image_is_built_once_for_the_same_inputs_and_from_the_last_one_for_new_ones() {
+    with_engine(async |fixture| {
+        let origin = Origin::serve(&fixture).await;
+        let first = origin.commit("README.md", "# Checkout\nCharges cards.\n");
+        let recipe = manifest(
+            "setup_root = [\"echo tool >/usr/local/bin/tool\", \"chown 33:33 /usr/local/bin/tool\"]\n\
+             setup = [\"date +%s%N >dependencies\", \"echo changed >>README.md\"]\nwarm = [\"echo warm >~/cache\"]\ncheck = \"test -e dependencies\"\n",
+        );
+        let builder = builder(&fixture);
+        let (told, address) = tokio::sync::oneshot::channel();
+        let mut build = request(&fixture, &recipe, &first, Rebuild::Full);
+        build.address = Some(told);
+        let image = built(builder.build(build).await.unwrap());
+        assert!(address.await.unwrap().is_ipv4());
+        assert!(image.reference.as_str().starts_with(&format!("{}/{}/acme-shop@sha256:", registry(), fixture.namespace)), "{}", image.reference);
+        assert!(image.vocabulary.contains(&"checkout".to_owned()), "{:?}", image.vocabulary);
+        let steps: Vec<BuildStep> = image.timings.iter().map(|timing| timing.step).collect();
+        assert!(steps.contains(&BuildStep::SetupRoot) && steps.contains(&BuildStep::Push));
+        assert_eq!(fixture.engine.list(None).await.unwrap(), [], "no container is left");
+
+        // A session's sandbox has the checkout, what was installed, a plain origin, a clean tree, and no secret.
+        let mut start = fixture.request(&SandboxId::random());
+        start.image = image.reference.clone();
+        start.environment.clear();
+        let sandbox = fixture.engine.start(start.clone()).await.unwrap();
+        let line = "git rev-parse HEAD; git branch --show-current; git status --porcelain; git remote get-url origin; cat ~/cache /usr/local/bin/tool; stat -c %u /usr/local/bin/tool; grep -c . README.md";
+        assert_eq!(
+            fixture.text(&sandbox.id, line).await,
+            format!("{first}\nmain\nhttps://github.com/acme/shop.git\nwarm\ntool\n33\n2"),
+        );
+        let dependencies = fixture.text(&sandbox.id, "cat dependencies").await;
+        let inspected = docker(&["image", "inspect", image.reference.as_str()]) + &docker(&["history", "--no-trunc", image.reference.as_str()]);
+        assert!(!inspected.contains(SECRET) && !inspected.contains("GIT_CONFIG"), "{inspected}");
+        let search = Exec::shell(format!("grep -rlF '{}' /etc /home /opt /usr/local /var /workspace /root 2>/dev/null", SECRET));
+        assert_eq!(fixture.engine.exec(&sandbox.id, search).await.unwrap().stdout_text(), "");
+        fixture.engine.remove(&sandbox.id).await.unwrap();
+
+        let again = builder.build(request(&fixture, &recipe, &first, Rebuild::From(image.reference.clone()))).await.unwrap();
+        assert!(matches!(again, BuildOutcome::Unchanged { ref reference, .. } if *reference == image.reference), "{again:?}");
+
+        // The engine loses it; the registry gives it back.
+        docker(&["image", "rm", "--force", image.reference.as_str(), &format!("{}:{}", image.reference.as_str().split('@').next().unwrap(), image.input_hash)]);
+        assert!(!fixture.image_exists(image.reference.as_str()));
+        let sandbox = fixture.engine.start(start).await.unwrap();
+        assert_eq!(fixture.text(&sandbox.id, "cat dependencies").await, dependencies);
+
+        let second = origin.commit("src/refund.rs", "fn refund() {}\n");
+        let next = built(builder.build(request(&fixture, &recipe, &second, Rebuild::From(image.reference.clone()))).await.unwrap());
+        assert!(!next.timings.iter().any(|timing| timing.step == BuildStep::SetupRoot), "it goes on from the last one");
+        assert_eq!(next.layers, image.layers + 1);
+        assert_ne!(next.input_hash, image.input_hash);
+        assert!(next.vocabulary.contains(&"refund".to_owned()));
+        // Another recipe begins anew.
+        let other = manifest("setup = [\"true\"]\n");
+        let fresh = built(builder.build(request(&fixture, &other, &second, Rebuild::From(next.reference))).await.unwrap());
+        assert_eq!(fresh.layers, image.layers);
+    });
+}
+
+#[test]
+fn a_build_that_fails_says_where_and_why() {
+    with_engine(async |fixture| {
+        let origin = Origin::serve(&fixture).await;
+        let commit = origin.commit("README.md", "# Checkout\n");
+        let builder = builder(&fixture);
+        let build = async |recipe: &str| builder.build(request(&fixture, &manifest(recipe), &commit, Rebuild::Full)).await.unwrap_err();
+
+        let error = build("setup = [\"echo fine\", \"echo $LONGSHORE_TOKEN; no-such-tool --all\"]\n").await;
+        let BuildError::Step(failure) = &error else { panic!("{error}") };
+        assert_eq!((failure.step, failure.end), (BuildStep::Setup, ExecEnd::Exited(127)));
+        assert!(failure.command.starts_with("echo $LONGSHORE_TOKEN; no-such-tool"), "{}", failure.command);
+        assert!(failure.log_tail.contains("[secret]") && failure.log_tail.contains("command not found"), "{}", failure.log_tail);
+        let words = error.to_string();
+        assert!(words.contains("step `setup`") && words.contains("setup_root") && !words.contains(SECRET), "{words}");
+        let log = std::fs::read_to_string(&failure.log).unwrap();
+        assert!(log.contains("== setup: echo fine\nfine\n"), "{log}");
+
+        let error = build("check = \"false\"\n").await;
+        assert!(matches!(&error, BuildError::Step(failure) if failure.step == BuildStep::Check), "{error}");
+        let error = build("timeout_s = 6\nwarm = [\"sleep 600\"]\n").await;
+        assert!(matches!(&error, BuildError::Step(failure) if failure.end == ExecEnd::TimedOut), "{error}");
+        assert!(error.to_string().contains("image.timeout_s"), "{error}");
+        let error = build("setup = [\"tail -c 700m /dev/zero\"]\n").await;
+        assert!(matches!(&error, BuildError::Step(failure) if failure.end == ExecEnd::OutOfMemory), "{error}");
+        let error = build("setup = [\"echo cp: error writing: No space left on device >&2; exit 1\"]\n").await;
+        assert!(matches!(error, BuildError::DiskFull { step: BuildStep::Setup }), "{error}");
+        let error = build("setup = [\"echo $LONGSHORE_TOKEN >~/.npmrc\"]\n").await;
+        assert!(matches!(&error, BuildError::SecretLeft { files } if files == &["/home/agent/.npmrc"]), "{error}");
+        let error = build("base = \"longshore/nowhere:latest\"\n").await;
+        assert!(matches!(error, BuildError::BaseMissing { .. }) && error.to_string().contains("make setup"), "{error}");
+
+        let gone = CommitSha::parse("0123456789012345678901234567890123456789").unwrap();
+        let error = builder.build(request(&fixture, &manifest(""), &gone, Rebuild::Full)).await.unwrap_err();
+        assert!(matches!(&error, BuildError::Step(failure) if failure.step == BuildStep::Checkout), "{error}");
+        let mut elsewhere = manifest("");
+        elsewhere.repository = longshore_session::RepoName::parse("acme/nothing").unwrap();
+        let error = builder.build(request(&fixture, &elsewhere, &commit, Rebuild::Full)).await.unwrap_err();
+        assert!(error.to_string().contains("GitHub App"), "{error}");
+
+        let config = ImageConfig { registry: "127.0.0.1:1".to_owned(), base: base() };
+        let nowhere = ImageBuilder::new(fixture.engine.clone(), config);
+        let error = nowhere.build(request(&fixture, &manifest(""), &commit, Rebuild::Full)).await.unwrap_err();
+        assert!(matches!(&error, BuildError::Engine(EngineError::RegistryUnreachable { .. })), "{error}");
+
+        let lost = ImageRef::parse(format!("{}/{}/acme-shop@sha256:{}", registry(), fixture.namespace, "0".repeat(64))).unwrap();
+        let outcome = builder.build(request(&fixture, &manifest(""), &commit, Rebuild::From(lost.clone()))).await.unwrap();
+        assert!(matches!(outcome, BuildOutcome::Built(_)), "a lost image is built in full");
+        let mut start = fixture.request(&SandboxId::random());
+        start.image = lost;
+        let error = fixture.engine.start(start).await.unwrap_err();
+        assert!(matches!(error, EngineError::ImageMissing { .. }), "{error}");
+        assert_eq!(fixture.engine.list(None).await.unwrap(), [], "no container is left");
+    });
+}
