@@ -6,7 +6,6 @@ mod tunnel;
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
 };
 
 use axum::body::Body;
@@ -220,7 +219,7 @@ impl Refusal {
             headers.insert(header::PROXY_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"longshore\""));
         }
         if self.status == StatusCode::TOO_MANY_REQUESTS {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(Duration::from_secs(1).as_secs()));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         // Most clients show nothing of a refused CONNECT but its status line: the reason is put where they look.
         if let Ok(reason) = hyper::ext::ReasonPhrase::try_from(message) {
