@@ -1,0 +1,8 @@
+//! The emulators against others' clients and real programs: what they are trusted for.
+
+#[cfg(feature = "github")]
+mod github;
+#[cfg(feature = "model")]
+mod model;
+#[cfg(feature = "slack")]
+mod slack;
