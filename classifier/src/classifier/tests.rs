@@ -1,0 +1,235 @@
+use std::{
+    future,
+    sync::{Arc, Mutex},
+};
+
+use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::post};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing::profile;
+
+fn profiles() -> Vec<RepositoryProfile> {
+    vec![
+        profile("acme/shop", "The shop: cart and checkout."),
+        profile("acme/bank", "Accounts and transfers."),
+        profile("acme/maps", "Routes and roads."),
+    ]
+}
+
+fn repo(name: &str) -> RepoName {
+    RepoName::parse(name).unwrap()
+}
+
+fn request(message: &str) -> Request {
+    Request { message: message.to_owned(), ..Request::default() }
+}
+
+/// What the model's server does.
+#[derive(Clone)]
+enum Manner {
+    Says(Value),
+    NeverAnswers,
+    Fails(StatusCode),
+    /// Refuses requests with a `response_format`, answers the others.
+    KnowsNoSchema(Value),
+    Sends(&'static str),
+}
+
+/// A chat-completions server on a real socket. Its task ends with the test's runtime.
+struct Model {
+    base_url: String,
+    received: Arc<Mutex<Vec<Value>>>,
+}
+
+#[derive(Clone)]
+struct Server {
+    manner: Manner,
+    received: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Model {
+    async fn start(manner: Manner) -> Self {
+        // A second test in this process finds it installed already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let received = Arc::default();
+        let server = Server { manner, received: Arc::clone(&received) };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base_url = format!("http://{}/v1/", listener.local_addr().unwrap());
+        let router = Router::new().route("/v1/chat/completions", post(answer)).with_state(server);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { base_url, received }
+    }
+
+    fn classifier(&self, time_limit: Duration) -> Classifier {
+        let model = ModelConfig { base_url: self.base_url.clone(), api_key: "key".to_owned(), model: "fast".to_owned() };
+        Classifier::new(Config { model: Some(model), time_limit, ..Config::default() })
+    }
+
+    async fn classify(&self, message: &str) -> Decision {
+        self.classifier(Duration::from_secs(20)).classify(&request(message), &profiles()).await
+    }
+
+    fn received(&self) -> Vec<Value> {
+        self.received.lock().unwrap().clone()
+    }
+}
+
+async fn answer(State(server): State<Server>, Json(body): Json<Value>) -> axum::response::Response {
+    let with_schema = body.get("response_format").is_some();
+    server.received.lock().unwrap().push(body);
+    let completion = |answer: &Value| {
+        Json(json!({ "choices": [{ "message": { "role": "assistant", "content": answer.to_string() } }] })).into_response()
+    };
+    match &server.manner {
+        Manner::Says(answer) => completion(answer),
+        Manner::NeverAnswers => future::pending().await,
+        Manner::Fails(status) => {
+            (*status, Json(json!({ "error": { "message": "no", "type": "x", "param": null, "code": null } }))).into_response()
+        }
+        Manner::KnowsNoSchema(_) if with_schema => {
+            (StatusCode::BAD_REQUEST, Json(json!({ "error": { "message": "response_format" } }))).into_response()
+        }
+        Manner::KnowsNoSchema(answer) => completion(answer),
+        Manner::Sends(text) => (*text).into_response(),
+    }
+}
+
+fn says(repository: &str, confidence: f64) -> Manner {
+    Manner::Says(
+        json!({ "repository": repository, "confidence": confidence, "reason": "because", "candidates": ["acme/maps", "acme/bank"] }),
+    )
+}
+
+fn names(decision: &Decision) -> Vec<&str> {
+    decision.candidates.iter().map(|candidate| candidate.repo.name()).collect()
+}
+
+#[tokio::test]
+async fn the_model_decides() {
+    let model = Model::start(says("acme/bank", 0.9)).await;
+    let decision = model.classify("the cart is empty").await;
+    assert_eq!(decision.verdict, Verdict::Repository { repo: repo("acme/bank"), confidence: 0.9 });
+    assert_eq!((decision.decided_by, decision.reason.as_str()), (DecidedBy::Model, "because"));
+    // The model's order first, then what the words find.
+    assert_eq!(names(&decision), ["bank", "maps", "shop"]);
+    assert_eq!(decision.candidates[0].score, 0.9);
+    let received = model.received();
+    assert_eq!(received.len(), 1);
+    assert_eq!((&received[0]["model"], &received[0]["stream"]), (&json!("fast"), &json!(false)));
+    assert_eq!(received[0]["response_format"]["json_schema"]["strict"], true);
+    assert!(received[0]["messages"][1]["content"].as_str().unwrap().contains("the cart is empty"));
+}
+
+#[tokio::test]
+async fn an_unsure_model_makes_it_unknown() {
+    let decision = Model::start(says("acme/bank", 0.3)).await.classify("the cart is empty").await;
+    assert_eq!((&decision.verdict, decision.decided_by), (&Verdict::Unknown, DecidedBy::Model));
+    assert_eq!(names(&decision)[0], "bank");
+}
+
+#[tokio::test]
+async fn the_model_may_say_unknown_or_none() {
+    let decision = Model::start(says("unknown", 0.9)).await.classify("the cart is empty").await;
+    assert_eq!(decision.verdict, Verdict::Unknown);
+    assert_eq!(names(&decision), ["maps", "bank", "shop"]);
+    let decision = Model::start(says("none", 0.9)).await.classify("what is a monad?").await;
+    assert_eq!((decision.verdict, decision.decided_by), (Verdict::NoRepositoryNeeded, DecidedBy::Model));
+}
+
+#[tokio::test]
+async fn a_repository_that_there_is_not_is_unknown() {
+    let decision = Model::start(says("acme/invented", 1.0)).await.classify("the cart is empty").await;
+    assert_eq!((decision.verdict, decision.decided_by), (Verdict::Unknown, DecidedBy::Model));
+    assert!(decision.candidates.iter().all(|candidate| candidate.repo != repo("acme/invented")));
+}
+
+#[tokio::test]
+async fn a_model_that_does_not_answer_in_time_is_not_waited_for() {
+    let model = Model::start(Manner::NeverAnswers).await;
+    let decision = model.classifier(Duration::from_millis(100)).classify(&request("the cart is empty"), &profiles()).await;
+    assert_eq!(decision.decided_by, DecidedBy::Lexical { why: WhyLexical::ModelTimedOut });
+    assert!(matches!(&decision.verdict, Verdict::Repository { repo, .. } if repo.name() == "shop"), "{decision:?}");
+    assert!(decision.elapsed >= Duration::from_millis(100) && decision.elapsed < Duration::from_secs(10), "{decision:?}");
+}
+
+#[tokio::test]
+async fn whatever_the_model_gets_wrong_the_words_decide() {
+    let manners = [
+        Manner::Fails(StatusCode::INTERNAL_SERVER_ERROR),
+        Manner::Fails(StatusCode::UNAUTHORIZED),
+        Manner::Fails(StatusCode::TOO_MANY_REQUESTS),
+        Manner::Sends("<html>not here</html>"),
+        Manner::Sends("{}"),
+        Manner::Sends("{\"choices\": [{\"message\": {\"content\": \"{\\\"repository\\\": \\\"acme/ba\"}}]}"),
+        Manner::Says(json!({ "answer": "acme/bank" })),
+    ];
+    for manner in manners {
+        let decision = Model::start(manner).await.classify("the cart is empty").await;
+        assert_eq!(decision.decided_by, DecidedBy::Lexical { why: WhyLexical::ModelFailed });
+        assert!(matches!(&decision.verdict, Verdict::Repository { repo, .. } if repo.name() == "shop"), "{decision:?}");
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+    drop(listener);
+    let nobody = Model { base_url, received: Arc::default() };
+    assert_eq!(nobody.classify("the cart is empty").await.decided_by, DecidedBy::Lexical { why: WhyLexical::ModelFailed });
+}
+
+#[tokio::test]
+async fn a_server_without_schemas_is_asked_again_without_one() {
+    let answer = json!({ "repository": "acme/bank", "confidence": 0.9, "reason": "because", "candidates": [] });
+    let model = Model::start(Manner::KnowsNoSchema(answer)).await;
+    assert_eq!(model.classify("the cart is empty").await.decided_by, DecidedBy::Model);
+    assert_eq!(model.received().len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_said_outright_asks_no_model() {
+    let model = Model::start(says("acme/bank", 0.9)).await;
+    let decision = model.classify("in acme/maps the cart is empty").await;
+    assert_eq!(decision.verdict, Verdict::Repository { repo: repo("acme/maps"), confidence: 1.0 });
+    assert_eq!((decision.decided_by, names(&decision)[0]), (DecidedBy::Explicit, "maps"));
+    assert!(model.received().is_empty());
+}
+
+async fn offline(request: &Request) -> Decision {
+    Classifier::new(Config::default()).classify(request, &profiles()).await
+}
+
+#[tokio::test]
+async fn without_a_model_the_words_decide() {
+    let decision = offline(&request("the cart is empty")).await;
+    assert_eq!(decision.decided_by, DecidedBy::Lexical { why: WhyLexical::ModelMissing });
+    assert!(matches!(&decision.verdict, Verdict::Repository { repo, .. } if repo.name() == "shop"), "{decision:?}");
+    assert_eq!(decision.reason, "mentions cart");
+    assert_eq!(offline(&request("zigbee lamps flicker")).await.verdict, Verdict::Unknown);
+    assert_eq!(offline(&request("hi, what can you do?")).await.verdict, Verdict::NoRepositoryNeeded);
+}
+
+#[tokio::test]
+async fn a_tie_is_asked_about() {
+    let decision = offline(&request("cart and accounts")).await;
+    assert_eq!((decision.verdict, decision.reason.as_str()), (Verdict::Unknown, "several repositories fit equally well"));
+    assert_eq!(decision.candidates.len(), 3);
+}
+
+#[tokio::test]
+async fn what_people_chose_teaches_it() {
+    let mut request = request("the zigbee bridge is down");
+    assert_eq!(offline(&request).await.verdict, Verdict::Unknown);
+    request.corrections = vec![Correction { text: "zigbee bridge loses lamps".to_owned(), repo: repo("acme/maps") }];
+    assert!(matches!(offline(&request).await.verdict, Verdict::Repository { repo, .. } if repo.name() == "maps"));
+}
+
+#[tokio::test]
+async fn nothing_to_choose_from_is_unknown() {
+    let decision = Classifier::new(Config::default()).classify(&request("the cart is empty"), &[]).await;
+    assert_eq!((decision.verdict, decision.candidates.len()), (Verdict::Unknown, 0));
+}
+
+#[test]
+fn the_key_is_not_shown() {
+    let config = ModelConfig { base_url: "http://x/v1".to_owned(), api_key: "sk-secret".to_owned(), model: "m".to_owned() };
+    assert!(!format!("{config:?}").contains("secret"));
+}

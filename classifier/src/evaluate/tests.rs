@@ -1,0 +1,122 @@
+use std::io::Write;
+
+use super::*;
+use crate::ModelConfig;
+
+const PROFILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/profiles.jsonl");
+const REQUESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/requests.jsonl");
+
+fn options(manifests: &Path, data: &Path) -> EvaluateOptions {
+    EvaluateOptions {
+        manifests: manifests.to_owned(),
+        data: data.to_owned(),
+        field: Field::TitleAndBody,
+        classifier: Config::default(),
+        folds: None,
+    }
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::with_suffix(".jsonl").unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+async fn error(manifests: &str, data: &str) -> String {
+    let (manifests, data) = (file(manifests), file(data));
+    evaluate(options(manifests.path(), data.path())).await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn invented_repositories_are_told_apart() {
+    let report = evaluate(options(Path::new(PROFILES), Path::new(REQUESTS))).await.unwrap();
+    let figures = report.figures;
+    println!("{report}");
+    assert_eq!((figures.n, figures.n_known), (44, 38));
+    assert!(figures.top1.unwrap() >= 0.8, "{report}");
+    assert!(figures.top3.unwrap() >= 0.9, "{report}");
+    assert!(figures.unknown_recall.unwrap() >= 0.6, "{report}");
+}
+
+#[tokio::test]
+async fn folds_are_reported_beside() {
+    let report = evaluate(EvaluateOptions { folds: Some(5), ..options(Path::new(PROFILES), Path::new(REQUESTS)) }).await.unwrap();
+    let folds = report.folds.unwrap();
+    assert_eq!((folds.folds, folds.figures.n, folds.figures.n_known), (5, 44, 38));
+    assert!(folds.figures.top1.unwrap() >= 0.75, "{report}");
+    assert!(report.to_string().contains("Fitted anew in 5 folds"), "{report}");
+    assert_eq!(report.to_json()["folds"]["n"], 44);
+}
+
+const TWO: &str = r#"{"repo": "a/shop", "description": "The shop: cart and checkout"}
+{"repo": "a/bank", "description": "Accounts and transfers"}
+"#;
+
+#[tokio::test]
+async fn the_figures_are_what_they_say() {
+    let data = r#"{"repo": "a/shop", "title": "cart is empty"}
+{"repo": "a/shop", "title": "transfers to accounts"}
+{"repo": "a/bank", "title": "zigbee", "body": "lamps"}
+{"repo": "unknown", "title": "weather"}
+{"repo": "elsewhere/x", "title": "checkout"}
+"#;
+    let (manifests, data) = (file(TWO), file(data));
+    let report = evaluate(options(manifests.path(), data.path())).await.unwrap();
+    let expected = json!({
+        "top1": 0.6667, "top3": 1.0, "unknown_precision": 0.5, "unknown_recall": 0.5, "n": 5, "n_known": 3, "field": "title+body"
+    });
+    assert_eq!(report.to_json(), expected, "{report}");
+    let shown = report.to_string();
+    assert!(shown.contains("elsewhere/x has no manifest here"), "{shown}");
+    assert!(shown.contains("1 a/bank     ·   ·   1"), "{shown}");
+    assert!(shown.contains("2 a/shop     1   1   ·"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_figure_over_nothing_is_none() {
+    let (manifests, data) = (file(TWO), file("{\"repo\": \"a/shop\", \"title\": \"cart and checkout\"}"));
+    let report = evaluate(options(manifests.path(), data.path())).await.unwrap();
+    assert_eq!(report.to_json()["unknown_recall"], Value::Null);
+    assert_eq!(report.to_json()["top1"], 1.0);
+}
+
+#[tokio::test]
+async fn errors_name_file_and_line() {
+    let good = "{\"repo\": \"a/shop\", \"title\": \"cart\"}\n";
+    let message = error(TWO, &format!("{good}\n{{\"repo\": \"a/shop\"}}\n")).await;
+    assert!(message.contains(".jsonl, line 3: missing field `title`"), "{message}");
+    let message = error("{\"repo\": \"nonsense\", \"description\": \"x\"}", good).await;
+    assert!(message.contains("line 1: ") && message.contains("nonsense"), "{message}");
+    let message = error(&format!("{TWO}{TWO}"), good).await;
+    assert!(message.contains("line 3: a/shop is described a second time"), "{message}");
+    assert!(error("", good).await.contains("expected one repository a line"));
+    assert!(error(TWO, "\n").await.contains("expected one labelled request a line"));
+    let message = evaluate(options(Path::new("missing.jsonl"), Path::new(REQUESTS))).await.unwrap_err().to_string();
+    assert!(message.starts_with("cannot read missing.jsonl"), "{message}");
+}
+
+#[tokio::test]
+async fn a_folder_of_manifests_is_read_too() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("shop.toml"), "repository = \"a/shop\"\ndescription = \"Cart and checkout\"\n").unwrap();
+    let data = file("{\"repo\": \"a/shop\", \"title\": \"cart\"}");
+    let report = evaluate(options(folder.path(), data.path())).await.unwrap();
+    assert_eq!(report.figures.top1, Some(1.0));
+}
+
+#[tokio::test]
+async fn folds_need_lines_and_no_model() {
+    let model = ModelConfig { base_url: "http://127.0.0.1:9/v1".to_owned(), api_key: String::new(), model: "m".to_owned() };
+    let with_model = Config { model: Some(model), ..Config::default() };
+    for (folds, classifier) in [(1, Config::default()), (1_000, Config::default()), (5, with_model)] {
+        let options = EvaluateOptions { folds: Some(folds), classifier, ..options(Path::new(PROFILES), Path::new(REQUESTS)) };
+        assert!(matches!(evaluate(options).await, Err(EvaluateError::Folds)));
+    }
+}
+
+#[test]
+fn fields_are_named_as_in_the_command() {
+    assert_eq!("title".parse(), Ok(Field::Title));
+    assert_eq!("title+body".parse(), Ok(Field::TitleAndBody));
+    assert!("body".parse::<Field>().unwrap_err().contains("`title` or `title+body`"));
+}
