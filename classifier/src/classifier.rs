@@ -1,6 +1,9 @@
 //! Decides which repository a request is about: what is said outright, else the model, else the words.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use longshore_session::{RepoName, RepositoryProfile};
 use tokio::time::Instant;
@@ -113,6 +116,14 @@ pub struct Classifier {
     time_limit: Duration,
     threshold: f64,
     familiarity_threshold: f64,
+    /// The ranker of the last call: profiles and corrections seldom change, and building one costs far more than asking it.
+    ranker: Mutex<Option<Arc<Prepared>>>,
+}
+
+struct Prepared {
+    /// With what people chose for earlier requests as examples.
+    profiles: Vec<RepositoryProfile>,
+    ranker: LexicalRanker,
 }
 
 impl Classifier {
@@ -122,16 +133,36 @@ impl Classifier {
             time_limit: config.time_limit,
             threshold: config.threshold,
             familiarity_threshold: config.familiarity_threshold,
+            ranker: Mutex::default(),
         }
     }
 
     /// Never fails and never takes longer than the time limit (and a few milliseconds): whatever goes wrong with the model, the words decide.
     pub async fn classify(&self, request: &Request, profiles: &[RepositoryProfile]) -> Decision {
         let begun = Instant::now();
-        let ranking = rank(request, profiles);
+        let ranking = self.rank(request, profiles);
         let mut decision = self.decide(request, profiles, ranking).await;
         decision.elapsed = begun.elapsed();
         decision
+    }
+
+    /// The words' ranking.
+    fn rank(&self, request: &Request, profiles: &[RepositoryProfile]) -> Ranking {
+        let thread = request.thread.join("\n");
+        let profiles = taught(request, profiles);
+        let prepared = {
+            // What a panicking thread left is whole: it is replaced in one go.
+            let mut last = self.ranker.lock().unwrap_or_else(PoisonError::into_inner);
+            match last.as_ref().filter(|prepared| prepared.profiles == profiles) {
+                Some(prepared) => Arc::clone(prepared),
+                None => {
+                    let prepared = Arc::new(Prepared { ranker: LexicalRanker::new(&profiles), profiles });
+                    *last = Some(Arc::clone(&prepared));
+                    prepared
+                }
+            }
+        };
+        prepared.ranker.rank(&Query { message: &request.message, context: &thread, channel: request.channel.as_deref() })
     }
 
     async fn decide(&self, request: &Request, profiles: &[RepositoryProfile], ranking: Ranking) -> Decision {
@@ -204,19 +235,14 @@ impl Classifier {
     }
 }
 
-/// The words' ranking. What people chose for earlier requests counts as an example of that repository.
-fn rank(request: &Request, profiles: &[RepositoryProfile]) -> Ranking {
-    let thread = request.thread.join("\n");
-    let query = Query { message: &request.message, context: &thread, channel: request.channel.as_deref() };
-    if request.corrections.is_empty() {
-        return LexicalRanker::new(profiles).rank(&query);
-    }
+/// What people chose for earlier requests counts as an example of that repository.
+fn taught(request: &Request, profiles: &[RepositoryProfile]) -> Vec<RepositoryProfile> {
     let mut taught = profiles.to_vec();
     for profile in &mut taught {
         let chosen = request.corrections.iter().filter(|correction| correction.repo == profile.repo);
         profile.examples.extend(chosen.map(|correction| correction.text.clone()));
     }
-    LexicalRanker::new(&taught).rank(&query)
+    taught
 }
 
 /// These repositories first, then the words' best others.

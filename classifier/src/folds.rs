@@ -20,12 +20,11 @@ pub(crate) fn held_out(lines: &[Labelled], profiles: &[RepositoryProfile], folds
     let mut outcomes = Vec::with_capacity(lines.len());
     for fold in 0..folds {
         let seen = |index: usize| index % folds != fold;
-        let best =
-            trials
-                .iter()
-                .map(|trials| mean_reciprocal_rank(trials, seen))
-                .enumerate()
-                .fold((0, f64::MIN), |best, (index, value)| if value > best.1 { (index, value) } else { best });
+        let best = trials
+            .iter()
+            .map(|trials| mean_reciprocal_rank(trials, seen))
+            .enumerate()
+            .fold((0, f64::MIN), |best, (index, value)| if value > best.1 { (index, value) } else { best });
         let trials = &trials[best.0];
         let threshold = best_threshold(trials, seen);
         outcomes.extend(trials.iter().enumerate().filter(|(index, _)| !seen(*index)).map(|(_, trial)| trial.outcome(threshold)));

@@ -89,7 +89,7 @@ const FULL_VOCABULARY: usize = 200;
 const SHARPNESS: f64 = 7.0;
 const FAMILIARITY: (f64, f64) = (60.0, -1.4);
 
-/// Ranks repositories for requests without a model. Deterministic. Built once for a set of profiles; ranking takes well under a millisecond.
+/// Ranks repositories for requests without a model. Deterministic. Build it once for a set of profiles: that costs far more than ranking.
 pub struct LexicalRanker {
     words: Words,
     weights: Weights,

@@ -223,6 +223,19 @@ async fn what_people_chose_teaches_it() {
 }
 
 #[tokio::test]
+async fn one_classifier_follows_changed_manifests() {
+    let classifier = Classifier::new(Config::default());
+    let mut profiles = profiles();
+    let request = request("the zigbee bridge is down");
+    assert_eq!(classifier.classify(&request, &profiles).await.verdict, Verdict::Unknown);
+    profiles[2].keywords.push("zigbee bridge".to_owned());
+    for _ in 0..2 {
+        let decision = classifier.classify(&request, &profiles).await;
+        assert!(matches!(decision.verdict, Verdict::Repository { repo, .. } if repo.name() == "maps"));
+    }
+}
+
+#[tokio::test]
 async fn nothing_to_choose_from_is_unknown() {
     let decision = Classifier::new(Config::default()).classify(&request("the cart is empty"), &[]).await;
     assert_eq!((decision.verdict, decision.candidates.len()), (Verdict::Unknown, 0));
