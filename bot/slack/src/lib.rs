@@ -1,1 +1,24 @@
-//! longshore-slack
+#![doc = include_str!("../README.md")]
+
+mod action;
+mod client;
+mod command;
+mod config;
+mod doctor;
+mod inbound;
+mod intake;
+mod render;
+
+pub use action::Action;
+pub use client::{
+    Bot, EphemeralTo, FileUpload, Metadata, PostTo, Posted, Priority, Profile, Reply, ReplyPage, SlackClient, SlackError, SlackSetupError,
+};
+pub use command::AgentCommand;
+pub use config::{AppToken, BotToken, InvalidSecret, SigningSecret, SlackConfig, SlackHttpConfig};
+pub use doctor::{Finding, Verdict, check};
+pub use inbound::{
+    ActionClick, BotIdentity, ChannelKind, CommandCall, DeletedPost, EditedPost, FileRef, HomeOpened, HomeTab, Ignored, Inbound, Post,
+    PostKey, ViewSubmission,
+};
+pub use intake::{Delivery, DeliveryKind, Inbox, InboxError, InboxFuture, SocketMode, Stored, http_router};
+pub use render::*;

@@ -1,0 +1,88 @@
+//! The vocabulary of buttons: what each `action_id` and its value mean, in one place.
+
+use longshore_session::{PromptId, RepoName, SessionId};
+
+/// What somebody asks for by a click.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Stop the session's running turn.
+    Stop(SessionId),
+    /// Open a pull request from the session's branch.
+    OpenPullRequest(SessionId),
+    /// The prompt that waits for a repository belongs to this one.
+    PickRepository { prompt: PromptId, repo: RepoName },
+    /// The prompt that waits for a repository is no longer wanted.
+    Withdraw(PromptId),
+    /// A link in the form of a button: nothing to do but to acknowledge.
+    Link,
+}
+
+const STOP: &str = "stop";
+const OPEN_PULL_REQUEST: &str = "open_pull_request";
+const PICK: &str = "pick_repository";
+const WITHDRAW: &str = "withdraw";
+const LINK: &str = "link";
+
+impl Action {
+    /// `(action_id, value)`. `place` tells apart elements of one message that mean the same kind of thing, since Slack wants
+    /// each id once; it is not read again, and empty where there is only one.
+    ///
+    /// A select's value may have 150 characters only, so the prompt of a pick is in the id.
+    pub fn encode(&self, place: &str) -> (String, String) {
+        let id = |verb: &str| if place.is_empty() { verb.to_owned() } else { format!("{verb}:{place}") };
+        match self {
+            Self::Stop(session) => (id(STOP), session.to_string()),
+            Self::OpenPullRequest(session) => (id(OPEN_PULL_REQUEST), session.to_string()),
+            Self::PickRepository { prompt, repo } => (format!("{PICK}:{place}:{prompt}"), repo.to_string()),
+            Self::Withdraw(prompt) => (id(WITHDRAW), prompt.to_string()),
+            Self::Link => (id(LINK), String::new()),
+        }
+    }
+
+    /// None for whatever is not of this vocabulary.
+    pub fn parse(action_id: &str, value: &str) -> Option<Self> {
+        let mut parts = action_id.splitn(3, ':');
+        let (verb, _place, rest) = (parts.next()?, parts.next(), parts.next());
+        match verb {
+            STOP => Some(Self::Stop(SessionId::parse(value).ok()?)),
+            OPEN_PULL_REQUEST => Some(Self::OpenPullRequest(SessionId::parse(value).ok()?)),
+            PICK => Some(Self::PickRepository { prompt: PromptId::parse(rest?).ok()?, repo: RepoName::parse(value).ok()? }),
+            WITHDRAW => Some(Self::Withdraw(PromptId::parse(value).ok()?)),
+            LINK => Some(Self::Link),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_action() -> impl Strategy<Value = Action> {
+        let session = "s-[a-z0-9]{10}".prop_map(|id| SessionId::parse(id).unwrap());
+        let prompt = "p-[a-z0-9]{12}".prop_map(|id| PromptId::parse(id).unwrap());
+        let repo = "[A-Za-z0-9]{1,39}/[A-Za-z0-9_-]{1,90}".prop_map(|name| RepoName::parse(name).unwrap());
+        prop_oneof![
+            session.clone().prop_map(Action::Stop),
+            session.prop_map(Action::OpenPullRequest),
+            (prompt.clone(), repo).prop_map(|(prompt, repo)| Action::PickRepository { prompt, repo }),
+            prompt.prop_map(Action::Withdraw),
+            Just(Action::Link),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_read_again(action in any_action(), place in "[a-z0-9]{0,12}") {
+            let (id, value) = action.encode(&place);
+            prop_assert!(id.len() <= 255 && value.len() <= 150);
+            prop_assert_eq!(Action::parse(&id, &value), Some(action));
+        }
+
+        #[test]
+        fn any_text_is_taken_or_not(id in ".{0,60}", value in ".{0,60}") {
+            let _ = Action::parse(&id, &value);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What is asked of Slack.
+
+use longshore_session::{ChannelId, MessageTs, SlackUserId, TeamId};
+use serde_json::Value;
+
+use super::{SlackClient, error::SlackError, required};
+use crate::inbound::BotIdentity;
+
+/// Who the bot is, by its own token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bot {
+    pub identity: BotIdentity,
+    pub team: TeamId,
+    /// The workspace's name.
+    pub team_name: String,
+    /// The workspace's address, `https://….slack.com/`.
+    pub url: String,
+}
+
+/// A user, as far as Slack shows them to the bot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    pub id: SlackUserId,
+    /// Real name, else display name, else handle, else the id.
+    pub name: String,
+    /// Needs the scope `users:read.email`.
+    pub email: Option<String>,
+    pub is_bot: bool,
+    /// A guest.
+    pub is_restricted: bool,
+    /// The account is deactivated.
+    pub deleted: bool,
+    pub team: Option<TeamId>,
+}
+
+/// One message of a thread, as Slack sent it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    pub ts: MessageTs,
+    pub user: Option<SlackUserId>,
+    pub bot_id: Option<String>,
+    pub text: String,
+    pub raw: Value,
+}
+
+/// A thread's messages, oldest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReplyPage {
+    pub replies: Vec<Reply>,
+    /// The thread has more than were asked for.
+    pub truncated: bool,
+}
+
+const PAGE: usize = 200;
+
+impl SlackClient {
+    pub async fn auth_test(&self) -> Result<Bot, SlackError> {
+        const METHOD: &str = "auth.test";
+        let answer = self.read(METHOD, &[]).await?;
+        let malformed = |error: longshore_session::InvalidId| SlackError::Transient { method: METHOD, reason: error.to_string() };
+        Ok(Bot {
+            identity: BotIdentity {
+                user: SlackUserId::parse(required(METHOD, &answer, "/user_id")?).map_err(malformed)?,
+                bot_id: answer.get("bot_id").and_then(Value::as_str).map(str::to_owned),
+            },
+            team: TeamId::parse(required(METHOD, &answer, "/team_id")?).map_err(malformed)?,
+            team_name: answer.get("team").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            url: answer.get("url").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        })
+    }
+
+    /// A thread's messages with their metadata, at most `cap`. Needs `channels:history` and its like.
+    pub async fn replies(&self, channel: &ChannelId, thread: &MessageTs, cap: usize) -> Result<ReplyPage, SlackError> {
+        let mut page = ReplyPage { replies: Vec::new(), truncated: false };
+        let mut cursor = String::new();
+        loop {
+            let left = cap - page.replies.len();
+            let mut fields = vec![
+                ("channel", channel.to_string()),
+                ("ts", thread.to_string()),
+                ("limit", left.min(PAGE).to_string()),
+                ("include_all_metadata", "true".to_owned()),
+            ];
+            if !cursor.is_empty() {
+                fields.push(("cursor", std::mem::take(&mut cursor)));
+            }
+            let answer = self.read("conversations.replies", &fields).await?;
+            let messages = answer.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            let got = messages.len();
+            // A message that cannot be read is left out; the others still count.
+            page.replies.extend(messages.iter().filter_map(reply).take(left));
+            cursor = answer.pointer("/response_metadata/next_cursor").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let more = !cursor.is_empty() || answer.get("has_more").and_then(Value::as_bool).unwrap_or(false);
+            if page.replies.len() >= cap {
+                page.truncated = more || got > left;
+                return Ok(page);
+            }
+            if cursor.is_empty() || got == 0 {
+                return Ok(page);
+            }
+        }
+    }
+
+    /// The message in the thread that carries `key` in its metadata's payload: how a post of unknown outcome is found again.
+    pub async fn find_by_metadata(&self, channel: &ChannelId, thread: &MessageTs, key: &str) -> Result<Option<MessageTs>, SlackError> {
+        let page = self.replies(channel, thread, 2_000).await?;
+        let carries = |reply: &&Reply| reply.raw.pointer("/metadata/event_payload/key").and_then(Value::as_str) == Some(key);
+        Ok(page.replies.iter().find(carries).map(|reply| reply.ts.clone()))
+    }
+
+    pub async fn user_info(&self, user: &SlackUserId) -> Result<Profile, SlackError> {
+        let answer = self.read("users.info", &[("user", user.to_string())]).await?;
+        Ok(profile(user, answer.get("user").unwrap_or(&Value::Null)))
+    }
+
+    /// The channel's name without `#`; empty for a direct message.
+    pub async fn channel_name(&self, channel: &ChannelId) -> Result<String, SlackError> {
+        let answer = self.read("conversations.info", &[("channel", channel.to_string())]).await?;
+        Ok(answer.pointer("/channel/name").and_then(Value::as_str).unwrap_or_default().to_owned())
+    }
+
+    pub async fn permalink(&self, channel: &ChannelId, message: &MessageTs) -> Result<String, SlackError> {
+        const METHOD: &str = "chat.getPermalink";
+        let answer = self.read(METHOD, &[("channel", channel.to_string()), ("message_ts", message.to_string())]).await?;
+        Ok(required(METHOD, &answer, "/permalink")?.to_owned())
+    }
+}
+
+fn reply(raw: &Value) -> Option<Reply> {
+    let text = |field: &str| raw.get(field).and_then(Value::as_str);
+    Some(Reply {
+        ts: MessageTs::parse(text("ts")?).ok()?,
+        user: text("user").and_then(|user| SlackUserId::parse(user).ok()),
+        bot_id: text("bot_id").map(str::to_owned),
+        text: text("text").unwrap_or_default().to_owned(),
+        raw: raw.clone(),
+    })
+}
+
+fn profile(id: &SlackUserId, user: &Value) -> Profile {
+    let text = |pointer: &str| user.pointer(pointer).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
+    let flag = |field: &str| user.get(field).and_then(Value::as_bool).unwrap_or(false);
+    let names = ["/profile/real_name", "/real_name", "/profile/display_name", "/name"];
+    Profile {
+        id: id.clone(),
+        name: names.into_iter().find_map(text).unwrap_or(id.as_str()).to_owned(),
+        email: text("/profile/email").map(str::to_owned),
+        is_bot: flag("is_bot"),
+        is_restricted: flag("is_restricted") || flag("is_ultra_restricted"),
+        deleted: flag("deleted"),
+        team: text("/team_id").and_then(|team| TeamId::parse(team).ok()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_profile_takes_the_best_name_there_is() {
+        let id = SlackUserId::parse("U1").unwrap();
+        let full = profile(
+            &id,
+            &json!({"name": "ada", "team_id": "T1", "is_restricted": true, "profile": {"real_name": "Ada Byron", "email": "ada@example.com"}}),
+        );
+        assert_eq!((full.name.as_str(), full.email.as_deref(), full.is_restricted), ("Ada Byron", Some("ada@example.com"), true));
+        assert_eq!(profile(&id, &json!({"name": "ada", "profile": {"real_name": " "}})).name, "ada");
+        assert_eq!(profile(&id, &Value::Null).name, "U1");
+    }
+}

@@ -1,0 +1,193 @@
+//! The living message of a turn.
+
+use std::time::Duration;
+
+use longshore_session::{RepoName, SessionId, SlackUserId};
+use serde_json::Value;
+
+use super::{
+    Message,
+    block::{self, Style},
+    words::{code, count, elapsed, line},
+};
+use crate::action::Action;
+
+/// One message per turn, changed while the turn goes on. Its block ids stay, so that Slack redraws only what changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TurnCard {
+    pub session: SessionId,
+    /// None while it is being chosen, or where the question needs none.
+    pub repo: Option<RepoName>,
+    pub branch: Option<String>,
+    /// Why this repository and how that was decided, as a sentence's part: `named in the message`.
+    pub why: Option<String>,
+    pub asker: SlackUserId,
+    pub phase: CardPhase,
+    pub plan: Vec<PlanItem>,
+    /// What the agent does now, in plain words.
+    pub step: Option<String>,
+    pub elapsed: Duration,
+    /// Where a browser shows the session.
+    pub session_url: Option<String>,
+}
+
+/// Where a turn stands. Each looks different at a glance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CardPhase {
+    /// Place 1 is the next one.
+    Queued {
+        place: usize,
+    },
+    Choosing,
+    Preparing,
+    Working,
+    /// The agent is done; the work is being pushed.
+    Finishing,
+    /// For an answer of the asker's.
+    Waiting,
+    /// Stop was asked for.
+    Stopping,
+    Done,
+    Stopped,
+    Failed,
+}
+
+impl CardPhase {
+    pub(super) fn emoji(self) -> &'static str {
+        match self {
+            Self::Queued { .. } => "🕒",
+            Self::Choosing => "🧭",
+            Self::Preparing => "📦",
+            Self::Working => "🛠️",
+            Self::Finishing => "📤",
+            Self::Waiting => "💬",
+            Self::Stopping => "✋",
+            Self::Done => "✅",
+            Self::Stopped => "⏹️",
+            Self::Failed => "❌",
+        }
+    }
+
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Queued { .. } => "Queued",
+            Self::Choosing => "Choosing the repository",
+            Self::Preparing => "Starting the sandbox",
+            Self::Working => "Working",
+            Self::Finishing => "Saving the work",
+            Self::Waiting => "Waiting for an answer",
+            Self::Stopping => "Stopping",
+            Self::Done => "Done",
+            Self::Stopped => "Stopped",
+            Self::Failed => "Failed",
+        }
+    }
+
+    /// Whether there is something to stop.
+    pub fn is_live(self) -> bool {
+        match self {
+            Self::Queued { .. } | Self::Choosing | Self::Preparing | Self::Working | Self::Finishing | Self::Waiting => true,
+            Self::Stopping | Self::Done | Self::Stopped | Self::Failed => false,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanItem {
+    pub text: String,
+    pub status: PlanStatus,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlanStatus {
+    Pending,
+    Doing,
+    Done,
+    Dropped,
+}
+
+/// More entries than that make a card that nobody reads.
+const PLAN_SHOWN: usize = 12;
+
+impl TurnCard {
+    pub fn render(&self) -> Message {
+        let mut blocks = vec![block::header("card.head", &self.headline())];
+        blocks.extend(self.place().map(|place| block::section("card.place", &place)));
+        blocks.extend(self.plan_markup().map(|plan| block::section("card.plan", &plan)));
+        blocks.extend(self.step_markup().map(|step| block::section("card.step", &step)));
+        blocks.push(block::context("card.foot", &self.foot()));
+        blocks.extend(block::actions("card.actions", self.buttons()));
+        Message { text: self.text(), blocks }
+    }
+
+    fn headline(&self) -> String {
+        let place = match self.phase {
+            CardPhase::Queued { place } => format!(" (place {place})"),
+            _ => String::new(),
+        };
+        let repo = self.repo.as_ref().map(|repo| format!(" · {repo}")).unwrap_or_default();
+        format!("{} {}{place}{repo}", self.phase.emoji(), self.phase.words())
+    }
+
+    fn place(&self) -> Option<String> {
+        let repo = self.repo.as_ref()?;
+        let branch = self.branch.as_ref().map(|branch| format!(" on {}", code(branch, 120))).unwrap_or_default();
+        let why = self.why.as_ref().map(|why| format!("\nWhy here: {}", line(why, 300))).unwrap_or_default();
+        Some(format!("*{repo}*{branch}{why}"))
+    }
+
+    fn plan_markup(&self) -> Option<String> {
+        if self.plan.is_empty() {
+            return None;
+        }
+        let mut lines: Vec<String> = self.plan.iter().take(PLAN_SHOWN).map(PlanItem::markup).collect();
+        if self.plan.len() > PLAN_SHOWN {
+            lines.push(format!("… and {} more", self.plan.len() - PLAN_SHOWN));
+        }
+        Some(lines.join("\n"))
+    }
+
+    fn step_markup(&self) -> Option<String> {
+        let step = self.step.as_ref().filter(|step| self.phase.is_live() && !step.trim().is_empty())?;
+        Some(format!("*Now:* {}", line(step, 300)))
+    }
+
+    fn foot(&self) -> String {
+        format!("Asked by <@{}> · {} · session {}", self.asker, elapsed(self.elapsed), code(self.session.as_str(), 40))
+    }
+
+    fn buttons(&self) -> Vec<Value> {
+        let mut buttons = Vec::new();
+        if self.phase.is_live() {
+            buttons.push(block::button("Stop", &Action::Stop(self.session.clone()), "", Style::Danger));
+        }
+        if let Some(url) = &self.session_url {
+            buttons.push(block::link_button("Open session", url, "session"));
+        }
+        buttons
+    }
+
+    fn text(&self) -> String {
+        let repo = self.repo.as_ref().map(|repo| format!(" in {repo}")).unwrap_or_default();
+        let place = match self.phase {
+            CardPhase::Queued { place } => format!(", place {place}"),
+            _ => String::new(),
+        };
+        let step = self.step.as_ref().filter(|_| self.phase.is_live()).map(|step| format!(": {}", line(step, 150))).unwrap_or_default();
+        let done = self.plan.iter().filter(|item| item.status == PlanStatus::Done).count();
+        let plan = if self.plan.is_empty() { String::new() } else { format!(" {done} of {} done.", count(self.plan.len(), "step")) };
+        format!("{}{repo}{place}{step}.{plan} {}.", self.phase.words(), elapsed(self.elapsed))
+    }
+}
+
+impl PlanItem {
+    fn markup(&self) -> String {
+        let text = line(&self.text, 140);
+        match self.status {
+            PlanStatus::Pending => format!("⬜ {text}"),
+            PlanStatus::Doing => format!("▶️ *{}*", text.replace('*', "")),
+            PlanStatus::Done => format!("✅ {text}"),
+            PlanStatus::Dropped => format!("➖ ~{}~", text.replace('~', "")),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Everything that the bot says, as pure functions from small structs to messages.
+//!
+//! Each message has an accessible text that says the same in words: it is what notifications show and what a screen reader reads.
+
+mod agent;
+mod block;
+mod card;
+mod notice;
+mod picker;
+mod reply;
+mod words;
+
+pub use agent::{AgentHelp, AgentRepos, AgentStatus, AgentStop, AgentUnknown, ImageLine, ImageState, SessionLine};
+pub use card::{CardPhase, PlanItem, PlanStatus, TurnCard};
+pub use notice::{ImageNotReady, NotAllowed, Notice, QueuedNotice, UnknownRepository};
+pub use picker::{Candidate, PickerDone, RepositoryPicker};
+pub use reply::{DiffStat, FinalReply, Outcome, PullRequestLink, ReceiptPhase};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A message as `chat.postMessage` takes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// What notifications and screen readers get. Never empty.
+    pub text: String,
+    /// Block Kit, at most 50.
+    pub blocks: Vec<Value>,
+}
+
+impl Message {
+    /// Words alone, in Slack's markup. The words are ours: whatever comes from elsewhere must be escaped.
+    fn of_words(text: String) -> Self {
+        let blocks = vec![block::section("words", &text)];
+        Self { text, blocks }
+    }
+}
+
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! The final reply that every prompt is owed.
+
+use std::time::Duration;
+
+use longshore_session::{RepoName, SessionId, SlackUserId};
+use serde_json::Value;
+
+use super::{
+    Message,
+    block::{self, Style},
+    words::{code, count, line, link, plain, precise, quiet, split_markdown},
+};
+use crate::action::Action;
+
+/// How a prompt ended, said once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FinalReply {
+    pub session: SessionId,
+    /// None where the question needed no repository.
+    pub repo: Option<RepoName>,
+    pub asker: SlackUserId,
+    pub outcome: Outcome,
+    /// What the session's branch holds over its base. None where nothing was changed.
+    pub diff: Option<DiffStat>,
+    /// Without one, and with changes, the reply offers to open it.
+    pub pull_request: Option<PullRequestLink>,
+    /// How long each phase of the way took, in order.
+    pub receipt: Vec<ReceiptPhase>,
+    /// A remark below everything else, such as that a scripted model answered.
+    pub note: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Done {
+        /// The agent's own words, in standard markdown.
+        summary: String,
+    },
+    Failed {
+        /// A sentence that the asker understands.
+        what: String,
+        /// What they can do now.
+        next: String,
+        /// What an operator finds in the log.
+        reference: String,
+    },
+    Stopped {
+        by: Option<SlackUserId>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiffStat {
+    pub files: usize,
+    pub added: usize,
+    pub removed: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullRequestLink {
+    pub url: String,
+    pub number: u64,
+    pub title: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiptPhase {
+    /// Such as `sandbox`.
+    pub name: String,
+    pub took: Duration,
+}
+
+/// Slack takes 12,000 characters of markdown per message and about 13,200 in all; the rest of the reply has to fit, too.
+const SUMMARY_PART: usize = 11_000;
+/// Longer answers are cut: nobody reads five screens in a thread.
+const MOST_PARTS: usize = 4;
+
+impl FinalReply {
+    /// One message, and more where the summary is too long for one. The first one alone says how it ended and holds links and buttons.
+    pub fn render(&self) -> Vec<Message> {
+        let (summary, more) = self.summary();
+        let mut blocks = vec![block::section("reply.head", &self.head())];
+        blocks.extend(summary);
+        blocks.extend(self.pull_request_markup().map(|markup| block::section("reply.pull_request", &markup)));
+        blocks.extend(self.foot().map(|foot| block::context("reply.foot", &foot)));
+        blocks.extend(block::actions("reply.actions", self.buttons()));
+        let mut messages = vec![Message { text: self.text(), blocks }];
+        messages.extend(more);
+        messages
+    }
+
+    fn head(&self) -> String {
+        match &self.outcome {
+            Outcome::Done { summary } if summary.trim().is_empty() => {
+                format!("✅ *Done*, <@{}>. The agent left no summary.", self.asker)
+            }
+            Outcome::Done { .. } => format!("✅ *Done*, <@{}>.", self.asker),
+            Outcome::Failed { what, next, reference } => format!(
+                "❌ *This did not work*, <@{}>. {}\n*What to do:* {}\nReference: {}",
+                self.asker,
+                line(what, 1_000),
+                line(next, 1_000),
+                code(reference, 80)
+            ),
+            Outcome::Stopped { by } => {
+                let by = by.as_ref().map(|by| format!(" by <@{by}>")).unwrap_or_default();
+                let kept = if self.has_changes() { " What was done so far is kept." } else { "" };
+                format!("⏹️ *Stopped*{by}.{kept} Reply in this thread to go on.")
+            }
+        }
+    }
+
+    fn summary(&self) -> (Option<Value>, Vec<Message>) {
+        let Outcome::Done { summary } = &self.outcome else { return (None, Vec::new()) };
+        let mut parts = split_markdown(&quiet(summary), SUMMARY_PART);
+        if parts.len() > MOST_PARTS {
+            parts.truncate(MOST_PARTS);
+            parts.push("_The rest was too long for a thread and is left out._".to_owned());
+        }
+        let mut parts = parts.into_iter();
+        let first = parts.next().map(|part| block::markdown(&part));
+        let more = parts.map(|part| Message { text: plain(&part, 300), blocks: vec![block::markdown(&part)] });
+        let more =
+            more.map(|message| if message.text.is_empty() { Message { text: "(continued)".to_owned(), ..message } } else { message });
+        (first, more.collect())
+    }
+
+    fn pull_request_markup(&self) -> Option<String> {
+        let pull_request = self.pull_request.as_ref()?;
+        let label = format!("#{} {}", pull_request.number, pull_request.title);
+        Some(format!("🔀 Pull request {}", link(&pull_request.url, &label)))
+    }
+
+    fn foot(&self) -> Option<String> {
+        let diff = self.diff.filter(|_| self.has_changes()).map(|diff| diff.words());
+        let receipt: Vec<String> = self.receipt.iter().map(|phase| format!("{} {}", line(&phase.name, 40), precise(phase.took))).collect();
+        let receipt = (!receipt.is_empty()).then(|| receipt.join(" · "));
+        let note = self.note.as_ref().map(|note| line(note, 300));
+        let session = Some(format!("session {}", code(self.session.as_str(), 40)));
+        let lines: Vec<String> = [diff, receipt, note, session].into_iter().flatten().collect();
+        Some(lines.join("\n"))
+    }
+
+    fn buttons(&self) -> Vec<Value> {
+        match &self.pull_request {
+            Some(pull_request) => vec![block::link_button("Open pull request", &pull_request.url, "pull_request")],
+            None if self.has_changes() => {
+                vec![block::button("Create pull request", &Action::OpenPullRequest(self.session.clone()), "", Style::Primary)]
+            }
+            None => Vec::new(),
+        }
+    }
+
+    fn has_changes(&self) -> bool {
+        self.diff.is_some_and(|diff| diff.files > 0)
+    }
+
+    fn text(&self) -> String {
+        let repo = self.repo.as_ref().map(|repo| format!(" in {repo}")).unwrap_or_default();
+        let ending = match &self.outcome {
+            Outcome::Done { summary } => {
+                let words = plain(summary, 400);
+                if words.is_empty() { format!("Done{repo}.") } else { format!("Done{repo}: {words}") }
+            }
+            Outcome::Failed { what, next, .. } => format!("This did not work{repo}. {} What to do: {}", line(what, 300), line(next, 300)),
+            Outcome::Stopped { .. } => format!("Stopped{repo}. Reply in this thread to go on."),
+        };
+        match &self.pull_request {
+            Some(pull_request) => {
+                format!("{ending} Pull request #{}: {}", pull_request.number, link(&pull_request.url, &pull_request.title))
+            }
+            None if self.has_changes() => format!("{ending} There are changes; a pull request can be created with the button."),
+            None => ending,
+        }
+    }
+}
+
+impl DiffStat {
+    fn words(self) -> String {
+        format!("{} changed, {} added, {} removed", count(self.files, "file"), count(self.added, "line"), count(self.removed, "line"))
+    }
+}

@@ -1,0 +1,524 @@
+//! Each message as a person sees it, and within Slack's limits.
+
+use std::time::Duration;
+
+use insta::assert_snapshot;
+use longshore_session::{PromptId, RepoName, SessionId, SlackUserId};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::{limits::assert_sendable, *};
+
+/// One line per block, with what each button means; the accessible text first.
+fn show(message: &Message) -> String {
+    assert_sendable(message);
+    let mut lines = vec![format!("text: {}", message.text)];
+    for block in &message.blocks {
+        let id = block["block_id"].as_str().unwrap_or("-");
+        let kind = block["type"].as_str().unwrap_or_default();
+        let words = match kind {
+            "markdown" => block["text"].as_str().unwrap_or_default().to_owned(),
+            "context" => block["elements"][0]["text"].as_str().unwrap_or_default().to_owned(),
+            "actions" => block["elements"].as_array().unwrap().iter().map(element).collect::<Vec<_>>().join(" "),
+            _ => block["text"]["text"].as_str().unwrap_or_default().to_owned(),
+        };
+        let accessory = block.get("accessory").map(|item| format!("  {}", element(item))).unwrap_or_default();
+        lines.push(format!("{kind} {id}: {}{accessory}", words.replace('\n', "\n    ")));
+    }
+    // Nobody sees blanks at a line's end, or a blank of no width.
+    lines.join("\n").replace('\u{200b}', "{zwsp}").lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+fn element(item: &Value) -> String {
+    let id = item["action_id"].as_str().unwrap();
+    let option = |option: &Value| format!("{}={}", option["text"]["text"].as_str().unwrap(), option["value"].as_str().unwrap());
+    match item["type"].as_str().unwrap() {
+        "button" => {
+            let target = item["value"].as_str().or(item["url"].as_str()).unwrap();
+            let style = item["style"].as_str().map(|style| format!(" {style}")).unwrap_or_default();
+            let confirm = item.get("confirm").map(|_| " asks first").unwrap_or_default();
+            format!("[{} | {id} = {target}{style}{confirm}]", item["text"]["text"].as_str().unwrap())
+        }
+        _ => {
+            let options: Vec<String> = item["options"].as_array().unwrap().iter().map(option).collect();
+            format!("[{} | {id}: {}]", item["placeholder"]["text"].as_str().unwrap(), options.join(", "))
+        }
+    }
+}
+
+fn session() -> SessionId {
+    SessionId::parse("s-7k2m9q4dxw").unwrap()
+}
+
+fn prompt() -> PromptId {
+    PromptId::parse("p-abc").unwrap()
+}
+
+fn repo(name: &str) -> RepoName {
+    RepoName::parse(name).unwrap()
+}
+
+fn ana() -> SlackUserId {
+    SlackUserId::parse("U0ANA").unwrap()
+}
+
+fn card(phase: CardPhase) -> TurnCard {
+    TurnCard {
+        session: session(),
+        repo: Some(repo("acme/shop")),
+        branch: Some("longshore/s-7k2m9q4dxw".to_owned()),
+        why: Some("the message speaks of the checkout, decided by the model (0.92)".to_owned()),
+        asker: ana(),
+        phase,
+        plan: vec![
+            PlanItem { text: "Find where the payment is sent".to_owned(), status: PlanStatus::Done },
+            PlanItem { text: "Send it once per order".to_owned(), status: PlanStatus::Doing },
+            PlanItem { text: "Run the tests".to_owned(), status: PlanStatus::Pending },
+        ],
+        step: Some("reading `src/checkout.py`".to_owned()),
+        elapsed: Duration::from_secs(80),
+        session_url: Some("https://longshore.example.com/s/s-7k2m9q4dxw".to_owned()),
+    }
+}
+
+#[test]
+fn a_card_at_work() {
+    assert_snapshot!(show(&card(CardPhase::Working).render()), @r#"
+    text: Working in acme/shop: reading `src/checkout.py`. 1 of 3 steps done. 1 min 20 s.
+    header card.head: 🛠️ Working · acme/shop
+    section card.place: *acme/shop* on `longshore/s-7k2m9q4dxw`
+        Why here: the message speaks of the checkout, decided by the model (0.92)
+    section card.plan: ✅ Find where the payment is sent
+        ▶️ *Send it once per order*
+        ⬜ Run the tests
+    section card.step: *Now:* reading `src/checkout.py`
+    context card.foot: Asked by <@U0ANA> · 1 min 20 s · session `s-7k2m9q4dxw`
+    actions card.actions: [Stop | stop = s-7k2m9q4dxw danger] [Open session | link:session = https://longshore.example.com/s/s-7k2m9q4dxw]
+    "#);
+}
+
+#[test]
+fn a_card_before_there_is_a_repository() {
+    let card =
+        TurnCard { repo: None, branch: None, why: None, plan: Vec::new(), step: None, session_url: None, ..card(CardPhase::Choosing) };
+    assert_snapshot!(show(&card.render()), @r#"
+    text: Choosing the repository. 1 min 20 s.
+    header card.head: 🧭 Choosing the repository
+    context card.foot: Asked by <@U0ANA> · 1 min 20 s · session `s-7k2m9q4dxw`
+    actions card.actions: [Stop | stop = s-7k2m9q4dxw danger]
+    "#);
+}
+
+#[test]
+fn each_phase_looks_different() {
+    let phases = [
+        CardPhase::Queued { place: 2 },
+        CardPhase::Choosing,
+        CardPhase::Preparing,
+        CardPhase::Working,
+        CardPhase::Finishing,
+        CardPhase::Waiting,
+        CardPhase::Stopping,
+        CardPhase::Done,
+        CardPhase::Stopped,
+        CardPhase::Failed,
+    ];
+    let heads: Vec<String> = phases
+        .into_iter()
+        .map(|phase| {
+            let message = card(phase).render();
+            let stop = if show(&message).contains("[Stop |") { " [Stop]" } else { "" };
+            format!("{}{stop}", message.blocks[0]["text"]["text"].as_str().unwrap())
+        })
+        .collect();
+    assert_snapshot!(heads.join("\n"), @r#"
+    🕒 Queued (place 2) · acme/shop [Stop]
+    🧭 Choosing the repository · acme/shop [Stop]
+    📦 Starting the sandbox · acme/shop [Stop]
+    🛠️ Working · acme/shop [Stop]
+    📤 Saving the work · acme/shop [Stop]
+    💬 Waiting for an answer · acme/shop [Stop]
+    ✋ Stopping · acme/shop
+    ✅ Done · acme/shop
+    ⏹️ Stopped · acme/shop
+    ❌ Failed · acme/shop
+    "#);
+}
+
+#[test]
+fn a_cards_block_ids_stay() {
+    let ids =
+        |phase| -> Vec<String> { card(phase).render().blocks.iter().map(|block| block["block_id"].as_str().unwrap().to_owned()).collect() };
+    assert_eq!(ids(CardPhase::Working), ids(CardPhase::Finishing));
+    assert!(ids(CardPhase::Done).iter().all(|id| ids(CardPhase::Working).contains(id)));
+}
+
+fn done(summary: &str) -> FinalReply {
+    FinalReply {
+        session: session(),
+        repo: Some(repo("acme/shop")),
+        asker: ana(),
+        outcome: Outcome::Done { summary: summary.to_owned() },
+        diff: Some(DiffStat { files: 2, added: 14, removed: 1 }),
+        pull_request: None,
+        receipt: [("classified", 310), ("sandbox", 40), ("first token", 1_240)]
+            .map(|(name, ms)| ReceiptPhase { name: name.to_owned(), took: Duration::from_millis(ms) })
+            .to_vec(),
+        note: None,
+    }
+}
+
+fn one(reply: &FinalReply) -> String {
+    let messages = reply.render();
+    assert_eq!(messages.len(), 1);
+    show(&messages[0])
+}
+
+#[test]
+fn done_with_a_pull_request() {
+    let pull_request = PullRequestLink {
+        url: "https://github.com/acme/shop/pull/12".to_owned(),
+        number: 12,
+        title: "Charge once <per> order | retry".to_owned(),
+    };
+    let reply = FinalReply {
+        pull_request: Some(pull_request),
+        note: Some("Answered by a scripted model.".to_owned()),
+        ..done("The payment was sent **again** on retry.\n\n- `charge()` now takes the order's key\n- all 12 tests pass <!here>")
+    };
+    assert_snapshot!(one(&reply), @r#"
+    text: Done in acme/shop: The payment was sent again on retry. charge() now takes the order's key all 12 tests pass &lt;!here&gt; Pull request #12: <https://github.com/acme/shop/pull/12|Charge once &lt;per&gt; order / retry>
+    section reply.head: ✅ *Done*, <@U0ANA>.
+    markdown -: The payment was sent **again** on retry.
+
+        - `charge()` now takes the order's key
+        - all 12 tests pass <{zwsp}!here>
+    section reply.pull_request: 🔀 Pull request <https://github.com/acme/shop/pull/12|#12 Charge once &lt;per&gt; order / retry>
+    context reply.foot: 2 files changed, 14 lines added, 1 line removed
+        classified 0.31 s · sandbox 0.04 s · first token 1.2 s
+        Answered by a scripted model.
+        session `s-7k2m9q4dxw`
+    actions reply.actions: [Open pull request | link:pull_request = https://github.com/acme/shop/pull/12]
+    "#);
+}
+
+#[test]
+fn done_with_changes_offers_a_pull_request() {
+    assert_snapshot!(one(&done("Charged once.")), @r#"
+    text: Done in acme/shop: Charged once. There are changes; a pull request can be created with the button.
+    section reply.head: ✅ *Done*, <@U0ANA>.
+    markdown -: Charged once.
+    context reply.foot: 2 files changed, 14 lines added, 1 line removed
+        classified 0.31 s · sandbox 0.04 s · first token 1.2 s
+        session `s-7k2m9q4dxw`
+    actions reply.actions: [Create pull request | open_pull_request = s-7k2m9q4dxw primary]
+    "#);
+}
+
+#[test]
+fn done_without_changes_offers_nothing() {
+    let reply = FinalReply { diff: None, repo: None, receipt: Vec::new(), ..done("The page is built by `make site`.") };
+    assert_snapshot!(one(&reply), @r#"
+    text: Done: The page is built by make site.
+    section reply.head: ✅ *Done*, <@U0ANA>.
+    markdown -: The page is built by `make site`.
+    context reply.foot: session `s-7k2m9q4dxw`
+    "#);
+}
+
+#[test]
+fn failed_says_what_to_do() {
+    let outcome = Outcome::Failed {
+        what: "The sandbox ran out of memory (2048 MiB) while the tests ran.".to_owned(),
+        next: "Raise `limits.memory_mb` in the repository's manifest, then reply in this thread.".to_owned(),
+        reference: "s-7k2m9q4dxw/1".to_owned(),
+    };
+    assert_snapshot!(one(&FinalReply { outcome, receipt: Vec::new(), ..done("") }), @r#"
+    text: This did not work in acme/shop. The sandbox ran out of memory (2048 MiB) while the tests ran. What to do: Raise `limits.memory_mb` in the repository's manifest, then reply in this thread. There are changes; a pull request can be created with the button.
+    section reply.head: ❌ *This did not work*, <@U0ANA>. The sandbox ran out of memory (2048 MiB) while the tests ran.
+        *What to do:* Raise `limits.memory_mb` in the repository's manifest, then reply in this thread.
+        Reference: `s-7k2m9q4dxw/1`
+    context reply.foot: 2 files changed, 14 lines added, 1 line removed
+        session `s-7k2m9q4dxw`
+    actions reply.actions: [Create pull request | open_pull_request = s-7k2m9q4dxw primary]
+    "#);
+}
+
+#[test]
+fn stopped_keeps_the_work() {
+    assert_snapshot!(one(&FinalReply { outcome: Outcome::Stopped { by: Some(ana()) }, receipt: Vec::new(), ..done("") }), @r#"
+    text: Stopped in acme/shop. Reply in this thread to go on. There are changes; a pull request can be created with the button.
+    section reply.head: ⏹️ *Stopped* by <@U0ANA>. What was done so far is kept. Reply in this thread to go on.
+    context reply.foot: 2 files changed, 14 lines added, 1 line removed
+        session `s-7k2m9q4dxw`
+    actions reply.actions: [Create pull request | open_pull_request = s-7k2m9q4dxw primary]
+    "#);
+}
+
+#[test]
+fn a_long_summary_goes_on_in_further_messages() {
+    let code = "fn main() { println!(\"a line of code\"); }\n".repeat(500);
+    let messages = done(&format!("# What was done\n\n```rust\n{code}```\n\nThe end.")).render();
+    assert!(messages.len() > 1, "{}", messages.len());
+    messages.iter().for_each(assert_sendable);
+    for message in &messages {
+        let markdown: Vec<&str> =
+            message.blocks.iter().filter(|block| block["type"] == "markdown").map(|block| block["text"].as_str().unwrap()).collect();
+        assert_eq!(markdown.join("").matches("```").count() % 2, 0);
+    }
+    assert!(show(&messages[0]).contains("Create pull request"));
+    assert!(messages.last().unwrap().blocks[0]["text"].as_str().unwrap().ends_with("The end."));
+    let endless = done(&"word ".repeat(40_000)).render();
+    assert_eq!(endless.len(), 5);
+    assert!(endless[4].blocks[0]["text"].as_str().unwrap().contains("left out"));
+}
+
+#[test]
+fn the_picker_puts_the_likeliest_first() {
+    let picker = RepositoryPicker {
+        prompt: prompt(),
+        asker: ana(),
+        asked: "the totals are <wrong> & late".to_owned(),
+        candidates: vec![
+            Candidate { repo: repo("acme/shop"), reason: "it computes totals".to_owned() },
+            Candidate { repo: repo("acme/billing"), reason: "the channel is mostly about it".to_owned() },
+        ],
+        others: vec![repo("acme/web"), repo("acme/shop"), repo("acme/app")],
+    };
+    assert_snapshot!(show(&picker.render()), @r#"
+    text: Which repository is this about? I am not sure enough to start. Most likely: acme/shop, acme/billing.
+    section picker.head: 🧭 <@U0ANA>, which repository is this about? I am not sure enough to start.
+        > the totals are &lt;wrong&gt; &amp; late
+    section picker.candidate.0: *acme/shop*
+        it computes totals  [This one | pick_repository:0:p-abc = acme/shop primary]
+    section picker.candidate.1: *acme/billing*
+        the channel is mostly about it  [This one | pick_repository:1:p-abc = acme/billing]
+    actions picker.actions: [Another repository… | pick_repository:select:p-abc: acme/app=acme/app, acme/web=acme/web] [Never mind | withdraw = p-abc]
+    "#);
+    let alone = RepositoryPicker { candidates: Vec::new(), others: Vec::new(), ..picker };
+    assert_snapshot!(show(&alone.render()), @r#"
+    text: I cannot tell which repository this is about. Please pick one.
+    section picker.head: 🧭 <@U0ANA>, I cannot tell which repository this is about. Please pick one.
+        > the totals are &lt;wrong&gt; &amp; late
+    actions picker.actions: [Never mind | withdraw = p-abc]
+    "#);
+}
+
+#[test]
+fn a_picker_of_very_many_repositories_is_grouped() {
+    let others: Vec<RepoName> = (0..350).map(|n| repo(&format!("a-rather-long-organisation-name/{}-{n:03}", "x".repeat(80)))).collect();
+    let message = RepositoryPicker { prompt: prompt(), asker: ana(), asked: "?".to_owned(), candidates: Vec::new(), others }.render();
+    assert_sendable(&message);
+    let groups = message.blocks[1]["elements"][0]["option_groups"].as_array().unwrap();
+    assert_eq!(groups.iter().map(|group| group["options"].as_array().unwrap().len()).sum::<usize>(), 350);
+}
+
+#[test]
+fn short_answers() {
+    let messages = [
+        PickerDone::Picked { repo: repo("acme/shop"), by: ana() }.render(),
+        PickerDone::Withdrawn { by: ana() }.render(),
+        PickerDone::Expired.render(),
+        QueuedNotice { place: 1 }.render(),
+        QueuedNotice { place: 3 }.render(),
+        NotAllowed::Workspace.render(),
+        NotAllowed::Channel.render(),
+        NotAllowed::User.render(),
+        UnknownRepository { named: Some("acme/`nothing`".to_owned()) }.render(),
+        UnknownRepository { named: None }.render(),
+        ImageNotReady::Building { repo: repo("acme/shop"), since: Duration::from_secs(200) }.render(),
+        ImageNotReady::Failed { repo: repo("acme/shop"), reference: "b-1".to_owned() }.render(),
+        ImageNotReady::Missing { repo: repo("acme/shop") }.render(),
+        Notice::Empty.render(),
+        Notice::StopAsked { by: ana() }.render(),
+        Notice::NothingToStop.render(),
+        Notice::PromptReplaced.render(),
+        Notice::EditTooLate.render(),
+        Notice::PromptWithdrawn.render(),
+        Notice::Outdated.render(),
+        Notice::PullRequestAsked.render(),
+        Notice::Broken { reference: "r-1".to_owned() }.render(),
+        Notice::Update { words: "Half of the <tests> pass.".to_owned() }.render(),
+    ];
+    messages.iter().for_each(assert_sendable);
+    let words: Vec<&str> = messages.iter().map(|message| message.text.as_str()).collect();
+    assert_snapshot!(words.join("\n---\n"), @r#"
+    🧭 *acme/shop*, picked by <@U0ANA>.
+    ---
+    🧭 Withdrawn by <@U0ANA>. Nothing was started.
+    ---
+    🧭 Nobody picked a repository, so nothing was started. Mention me again, and name the repository.
+    ---
+    🕒 Noted. I start on this as soon as the present work is done.
+    ---
+    🕒 Noted. There are 2 prompts before this one; I take them in order.
+    ---
+    🚫 I do not work for this workspace. Whoever runs Longshore here can change that in its configuration (`access`).
+    ---
+    🚫 I do not work in this channel. Whoever runs Longshore here can change that in its configuration (`access`).
+    ---
+    🚫 You are not on the list of people I work for. Whoever runs Longshore here can change that in its configuration (`access`).
+    ---
+    🤷 I know no repository `acme/'nothing'` that you can use. `/agent repos` shows those I work in.
+    ---
+    🤷 I know no repository that you can use for this. `/agent repos` shows those I work in.
+    ---
+    📦 The image of *acme/shop* is being built for the first time (for 3 min 20 s). I start as soon as it is ready.
+    ---
+    ❌ I cannot start in *acme/shop*: its image could not be built.
+    *What to do:* `/agent repos` shows the step that failed; mention me again once it is repaired.
+    Reference: `b-1`
+    ---
+    📦 *acme/shop* has no image yet, so I cannot start. `/agent repos` shows when one is built; mention me again then.
+    ---
+    👋 Tell me what to do, for instance: _the checkout page charges twice when a payment is tried again_.
+    ---
+    ✋ <@U0ANA> asked me to stop.
+    ---
+    There is nothing running here that could be stopped.
+    ---
+    ✏️ I take the edited words.
+    ---
+    ✏️ I am working on this already, by its first words. Reply in this thread with what should be different.
+    ---
+    Withdrawn.
+    ---
+    This button's time is over: what it stands for has changed since.
+    ---
+    🔀 I am opening the pull request.
+    ---
+    ❌ Something broke on my side, and nothing was started.
+    *What to do:* try again in a minute; if it stays so, give this reference to whoever runs Longshore: `r-1`
+    ---
+    💡 Half of the &lt;tests&gt; pass.
+    "#);
+}
+
+fn line(name: &str, phase: CardPhase) -> SessionLine {
+    SessionLine {
+        session: SessionId::parse(name).unwrap(),
+        repo: Some(repo("acme/shop")),
+        asker: ana(),
+        phase,
+        since: Duration::from_secs(75),
+        thread_url: Some("https://acme.slack.com/archives/C1/p12".to_owned()),
+        stoppable: true,
+    }
+}
+
+#[test]
+fn agent_status() {
+    let status = AgentStatus {
+        running: vec![line("s-1", CardPhase::Working), SessionLine { stoppable: false, repo: None, ..line("s-2", CardPhase::Choosing) }],
+        queued: vec![line("s-3", CardPhase::Queued { place: 1 })],
+    };
+    assert_snapshot!(show(&status.render()), @r#"
+    text: 2 running, 1 waiting. s-1: acme/shop, working, 1 min 15 s. s-2: no repository, choosing the repository, 1 min 15 s. s-3: acme/shop, place 1, 1 min 15 s.
+    header status.head: 2 running, 1 waiting
+    section status.running.0: 🛠️ *acme/shop* · working · 1 min 15 s
+        for <@U0ANA> · `s-1` · <https://acme.slack.com/archives/C1/p12|thread>  [Stop | stop:s-1 = s-1 danger asks first]
+    section status.running.1: 🧭 no repository · choosing the repository · 1 min 15 s
+        for <@U0ANA> · `s-2` · <https://acme.slack.com/archives/C1/p12|thread>
+    context status.queue: *Waiting*
+    section status.queued.0: 🕒 *acme/shop* · place 1 · 1 min 15 s
+        for <@U0ANA> · `s-3` · <https://acme.slack.com/archives/C1/p12|thread>  [Stop | stop:s-3 = s-3 danger asks first]
+    "#);
+    assert_snapshot!(show(&AgentStatus { running: Vec::new(), queued: Vec::new() }.render()), @r#"
+    text: 💤 Nothing is running, and nothing waits.
+    section words: 💤 Nothing is running, and nothing waits.
+    "#);
+}
+
+#[test]
+fn agent_status_of_a_busy_day_fits() {
+    let many = |prefix: &str| (0..60).map(|n| line(&format!("{prefix}-{n}"), CardPhase::Working)).collect::<Vec<_>>();
+    let shown = show(&AgentStatus { running: many("a"), queued: many("b") }.render());
+    assert!(shown.contains("… and 40 more"));
+}
+
+#[test]
+fn agent_stop() {
+    assert_snapshot!(show(&AgentStop { mine: vec![line("s-1", CardPhase::Working)] }.render()), @r#"
+    text: Which one shall I stop? s-1: acme/shop, working, 1 min 15 s.
+    section stop.head: Which one shall I stop?
+    section stop.mine.0: 🛠️ *acme/shop* · working · 1 min 15 s
+        for <@U0ANA> · `s-1` · <https://acme.slack.com/archives/C1/p12|thread>  [Stop | stop:s-1 = s-1 danger asks first]
+    "#);
+    assert_snapshot!(show(&AgentStop { mine: Vec::new() }.render()), @r#"
+    text: There is nothing of yours running. `/agent status` shows what else runs.
+    section words: There is nothing of yours running. `/agent status` shows what else runs.
+    "#);
+}
+
+#[test]
+fn agent_repos() {
+    let image = |name: &str, state| ImageLine { repo: repo(name), state, last_failure: None };
+    let commit = "0123456789abcdef0123456789abcdef01234567".to_owned();
+    let repositories = vec![
+        image("acme/shop", ImageState::Ready { commit: commit.clone(), age: Duration::from_secs(1_500) }),
+        ImageLine {
+            last_failure: Some(("`npm ci` ended with status 1".to_owned(), Duration::from_secs(600))),
+            ..image("acme/web", ImageState::Building { since: Duration::from_secs(30), earlier: Some(commit) })
+        },
+        image("acme/app", ImageState::Building { since: Duration::from_secs(30), earlier: None }),
+        image("acme/new", ImageState::Missing),
+    ];
+    assert_snapshot!(show(&AgentRepos { repositories }.render()), @r#"
+    text: 4 repositories. acme/shop ready at `0123456789`, 25 min old. acme/web is being rebuilt (for 30 s); sessions start from `0123456789`. acme/app is being built for the first time (for 30 s). acme/new has no image yet.
+    header repos.head: 4 repositories
+    section repos.0: 🟢 *acme/shop* ready at `0123456789`, 25 min old
+        🟡 *acme/web* is being rebuilt (for 30 s); sessions start from `0123456789`
+              ⚠️ last build failed 10 min ago: `npm ci` ended with status 1
+        🟡 *acme/app* is being built for the first time (for 30 s)
+        ⚪ *acme/new* has no image yet
+    "#);
+    let hundreds = (0..390).map(|n| image(&format!("acme/{}-{n}", "r".repeat(60)), ImageState::Missing)).collect();
+    assert_sendable(&AgentRepos { repositories: hundreds }.render());
+    assert_sendable(&AgentRepos { repositories: Vec::new() }.render());
+}
+
+#[test]
+fn agent_help_and_wrong_words() {
+    assert_snapshot!(show(&AgentHelp { bot: SlackUserId::parse("U0BOT").unwrap() }.render()), @r#"
+    text: Mention me (<@U0BOT>) in a channel and say what is wrong or what you want. I find the repository, work in a sandbox of my own, show here what I do, and open a pull request. Reply in the thread to go on. Commands: /agent status, /agent repos, /agent stop, /agent help.
+    section help.words: Mention me (<@U0BOT>) in a channel and say what is wrong or what you want. I find the repository, work in a sandbox of my own, show here what I do, and open a pull request. Reply in the thread to go on.
+    section help.commands: `/agent status` what runs, for whom, since when
+        `/agent repos` the repositories I work in, and how fresh their images are
+        `/agent stop` stop a session of yours; `/agent stop s-…` stop that one
+        `/agent help` this
+    "#);
+    let crate::AgentCommand::Unknown { word, hint } = crate::AgentCommand::parse("stauts") else { panic!("it is known") };
+    assert_snapshot!(show(&AgentUnknown { word, hint }.render()), @r#"
+    text: I don't know `stauts`. Did you mean `/agent status`?
+    section words: I don't know `stauts`. Did you mean `/agent status`?
+    "#);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever an agent, a model or a person writes, Slack takes the message, and nobody is called who was not meant.
+    #[test]
+    fn foreign_words_never_break_a_message(words in "\\PC{0,400}", marks in "[<>&|`*_~@!#\\n ]{0,200}", times in 1_usize..60) {
+        let words = format!("{words}{marks}<!channel> ").repeat(times);
+        let card = TurnCard {
+            why: Some(words.clone()),
+            branch: Some(words.clone()),
+            step: Some(words.clone()),
+            plan: (0..20).map(|_| PlanItem { text: words.clone(), status: PlanStatus::Doing }).collect(),
+            ..card(CardPhase::Working)
+        };
+        let mut messages = vec![card.render()];
+        messages.extend(FinalReply { note: Some(words.clone()), ..done(&words) }.render());
+        let outcome = Outcome::Failed { what: words.clone(), next: words.clone(), reference: words.clone() };
+        messages.extend(FinalReply { outcome, ..done("") }.render());
+        let candidates = vec![Candidate { repo: repo("acme/shop"), reason: words.clone() }];
+        messages.push(RepositoryPicker { prompt: prompt(), asker: ana(), asked: words.clone(), candidates, others: Vec::new() }.render());
+        messages.push(Notice::Update { words: words.clone() }.render());
+        messages.push(UnknownRepository { named: Some(words) }.render());
+        for message in &messages {
+            assert_sendable(message);
+            prop_assert!(!serde_json::to_string(message).unwrap().contains("<!channel>"));
+        }
+    }
+}
