@@ -509,3 +509,85 @@ async fn the_doctor_names_what_is_missing() {
     );
     slack.shutdown().await;
 }
+
+/// Slack's own rules for blocks, as the emulator keeps them, next to the limits that the unit tests check.
+#[tokio::test]
+async fn slack_takes_every_layout() {
+    use longshore_slack::{
+        AgentRepos, AgentStatus, AgentStop, CardPhase, DiffStat, FinalReply, ImageLine, ImageState, Outcome, PlanItem, PlanStatus,
+        PullRequestLink, ReceiptPhase, RepositoryPicker, SessionLine, TurnCard,
+    };
+    let slack = SlackEmulator::start(workspace()).await.unwrap();
+    let client = SlackClient::new(&config(&slack)).unwrap();
+    let repo = |name: &str| longshore_session::RepoName::parse(name).unwrap();
+    let (session, asker): (longshore_session::SessionId, longshore_session::SlackUserId) =
+        ("s-7k2m9q4dxw".parse().unwrap(), "U0ANA".parse().unwrap());
+    let item = |status| PlanItem { text: "Find *where* <it> is sent".to_owned(), status };
+    let card = TurnCard {
+        session: session.clone(),
+        repo: Some(repo("acme/shop")),
+        branch: Some(session.branch()),
+        why: Some("the channel is mostly about it".to_owned()),
+        asker: asker.clone(),
+        phase: CardPhase::Working,
+        plan: [PlanStatus::Done, PlanStatus::Doing, PlanStatus::Pending, PlanStatus::Dropped].map(item).to_vec(),
+        step: Some("running the tests".to_owned()),
+        elapsed: Duration::from_secs(80),
+        session_url: Some("https://longshore.example.com/s/1".to_owned()),
+    };
+    let line = |phase| SessionLine {
+        session: session.clone(),
+        repo: Some(repo("acme/shop")),
+        asker: asker.clone(),
+        phase,
+        since: Duration::from_secs(5),
+        thread_url: Some("https://harbour.slack.com/archives/C1/p1".to_owned()),
+        stoppable: true,
+    };
+    let done = FinalReply {
+        session: session.clone(),
+        repo: Some(repo("acme/shop")),
+        asker: asker.clone(),
+        outcome: Outcome::Done { summary: format!("# Done\n\n```rust\n{}```\n", "let x = 1;\n".repeat(2_000)) },
+        diff: Some(DiffStat { files: 1, added: 2, removed: 3 }),
+        pull_request: None,
+        receipt: vec![ReceiptPhase { name: "sandbox".to_owned(), took: Duration::from_millis(40) }],
+        note: Some("Answered by a scripted model.".to_owned()),
+    };
+    let pull_request =
+        PullRequestLink { url: "https://github.com/acme/shop/pull/1".to_owned(), number: 1, title: "Charge once".to_owned() };
+    let outcome = Outcome::Failed { what: "No.".to_owned(), next: "Wait.".to_owned(), reference: "r-1".to_owned() };
+    let failed = FinalReply { outcome, pull_request: Some(pull_request), ..done.clone() };
+    let picker = |others: usize| RepositoryPicker {
+        prompt: "p-abc".parse().unwrap(),
+        asker: asker.clone(),
+        asked: "the totals are wrong".to_owned(),
+        candidates: vec![longshore_slack::Candidate { repo: repo("acme/shop"), reason: "it computes totals".to_owned() }],
+        others: (0..others).map(|n| repo(&format!("acme/other-{n}"))).collect(),
+    };
+    let image = ImageLine {
+        repo: repo("acme/shop"),
+        state: ImageState::Ready { commit: "0123456789ab".to_owned(), age: Duration::from_secs(60) },
+        last_failure: Some(("`make` ended with status 2".to_owned(), Duration::from_secs(60))),
+    };
+    let mut messages = vec![
+        card.render(),
+        picker(2).render(),
+        picker(250).render(),
+        AgentStatus { running: vec![line(CardPhase::Working)], queued: vec![] }.render(),
+        AgentStop { mine: vec![line(CardPhase::Working)] }.render(),
+        AgentRepos { repositories: vec![image] }.render(),
+        AgentHelp { bot: bot(&slack).user }.render(),
+        Notice::Empty.render(),
+    ];
+    messages.extend(done.render());
+    messages.extend(failed.render());
+    assert!(messages.len() > 10, "the long summary takes more than one");
+    for (index, message) in messages.into_iter().enumerate() {
+        // In turns, so that no channel's pace holds the test up.
+        let channel = ["C0GENERAL", "C0CHECKOUT", "C0PLATFORM", "G0SECRET", "D0ANA", "D0BEN"][index % 6];
+        let posted = client.post_message(&PostTo { channel: channel.parse().unwrap(), thread: None }, &message, None).await;
+        posted.unwrap_or_else(|error| panic!("{error}: {}", serde_json::to_string_pretty(&message.blocks).unwrap()));
+    }
+    slack.shutdown().await;
+}
