@@ -1,1 +1,135 @@
-fn main() {}
+//! `longshore`: the service, and what an operator needs around it.
+
+mod app;
+mod config;
+mod conversation;
+mod dispatch;
+mod doctor;
+mod images;
+mod intake;
+mod outbox;
+mod routing;
+mod sandboxes;
+mod serve;
+mod tools;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use longshore_classifier::{EvaluateOptions, Field, evaluate};
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// A hosted coding agent that lives in Slack.
+///
+/// Mention it in a channel; it works out the repository, works in a sandbox, shows its progress in the thread and ends with a pull request.
+#[derive(Parser)]
+#[command(version, after_help = "Start here: docs/quickstart.md. Without any account: `make demo`.")]
+struct Cli {
+    /// How to write the log.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "LONGSHORE_LOG_FORMAT", global = true)]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the service
+    Serve(ConfigArg),
+    /// Check a configuration against the real services, and say what is missing and how to get it
+    Doctor(ConfigArg),
+    /// Measure how well repositories are worked out, over labelled requests
+    Classify(ClassifyArgs),
+}
+
+#[derive(Args)]
+struct ConfigArg {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "longshore.toml", env = "LONGSHORE_CONFIG")]
+    config: PathBuf,
+}
+
+#[derive(Args)]
+struct ClassifyArgs {
+    /// A folder of repository manifests (*.toml), or a file with one JSON profile a line
+    #[arg(long, value_name = "PATH")]
+    manifests: PathBuf,
+    /// Labelled requests: a file with one JSON object a line (`repo`, `title`, `body`)
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// Without a model: by words alone
+    #[arg(long)]
+    offline: bool,
+    /// What of each line is read
+    #[arg(long, default_value = "title+body", value_parser = ["title", "title+body"])]
+    field: String,
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
+    /// Also report over this many folds, each judged by what the others gave (with --offline)
+    #[arg(long, value_name = "N")]
+    folds: Option<usize>,
+    /// The configuration whose model is asked; needed without --offline
+    #[arg(long, value_name = "FILE", default_value = "longshore.toml", env = "LONGSHORE_CONFIG")]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_log(cli.log_format);
+    // Two crypto providers would be linked otherwise, and TLS would not know which one to take.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        tracing::warn!("another crypto provider was installed first");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&anyhow::Error::new(error).context("cannot start the runtime")),
+    };
+    match runtime.block_on(run(cli.command)) {
+        Ok(code) => code,
+        Err(error) => failed(&error),
+    }
+}
+
+async fn run(command: Verb) -> Result<ExitCode> {
+    match command {
+        Verb::Serve(ConfigArg { config }) => serve::serve(&config).await.map(|()| ExitCode::SUCCESS),
+        Verb::Doctor(ConfigArg { config }) => Ok(if doctor::doctor(&config).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+        Verb::Classify(args) => classify(args).await.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+async fn classify(args: ClassifyArgs) -> Result<()> {
+    let classifier = if args.offline {
+        longshore_classifier::Config::default()
+    } else {
+        let config = config::Config::read(&args.config).context("without --offline a configuration is needed, for its model")?;
+        serve::classifier_config(&config, serve::model_key(&config).as_deref())
+    };
+    let field: Field = args.field.parse().map_err(anyhow::Error::msg)?;
+    let options = EvaluateOptions { manifests: args.manifests, data: args.data, field, classifier, folds: args.folds };
+    let report = evaluate(options).await?;
+    if args.json { println!("{}", report.to_json()) } else { println!("{report}") }
+    Ok(())
+}
+
+fn start_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let registry = tracing_subscriber::registry().with(filter);
+    match format {
+        LogFormat::Text => registry.with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr)).init(),
+        LogFormat::Json => registry.with(tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr)).init(),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("longshore: {error:#}");
+    ExitCode::FAILURE
+}

@@ -7,7 +7,6 @@ CREATE TABLE inbox (
     lane     TEXT NOT NULL,
     payload  TEXT NOT NULL,
     received INTEGER NOT NULL,
-    acknowledged INTEGER,
     attempts INTEGER NOT NULL DEFAULT 0,
     leased_until INTEGER NOT NULL DEFAULT 0,
     done     INTEGER
@@ -60,7 +59,6 @@ CREATE TABLE images (
 CREATE TABLE sandboxes (
     id       TEXT PRIMARY KEY,
     session  TEXT NOT NULL,
-    token_hash TEXT NOT NULL,
     body     TEXT NOT NULL,
     created  INTEGER NOT NULL
 ) STRICT;

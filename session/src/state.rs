@@ -85,9 +85,10 @@ pub enum Command {
         turn: TurnId,
         failure: TurnFailure,
     },
-    /// Committed, pushed, and the final reply is in the outbox.
+    /// Committed and pushed (or, with a failure, not); the final reply is stored with what this gives.
     Finished {
         turn: TurnId,
+        failure: Option<TurnFailure>,
     },
     OpenedPullRequest {
         pull_request: PullRequestRef,
@@ -228,9 +229,14 @@ impl SessionState {
                 }
                 _ => Err(Rejection::StaleTurn),
             },
-            Command::Finished { turn } => match &self.activity {
+            Command::Finished { turn, failure } => match &self.activity {
                 Activity::Finishing { turn: running, outcome, .. } if *running == turn => {
-                    let ended = Event::TurnEnded { turn, outcome: outcome.clone() };
+                    // A turn that did not end well for another reason keeps that reason.
+                    let outcome = match (outcome, failure) {
+                        (TurnOutcome::Done, Some(failure)) => TurnOutcome::Failed { failure },
+                        (outcome, _) => outcome.clone(),
+                    };
+                    let ended = Event::TurnEnded { turn, outcome };
                     Ok(self.then_next(ended))
                 }
                 _ => Err(Rejection::StaleTurn),

@@ -1,1 +1,205 @@
-//! longshore-api
+#![doc = include_str!("../README.md")]
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State},
+    http::{HeaderMap, StatusCode, header::AUTHORIZATION},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use longshore_session::{Event, SessionId, SessionRecord, Store, StoreError};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use subtle::ConstantTimeEq;
+use tokio::sync::watch;
+
+/// Sessions in one list.
+const LISTED: u32 = 100;
+/// Events in one answer.
+const EVENTS: u32 = 1_000;
+
+/// What the API reads.
+#[derive(Debug, Clone)]
+pub struct Api {
+    pub store: Store,
+    /// None: sessions are not served.
+    pub token: Option<ApiToken>,
+    /// What keeps the service from taking mentions; empty when nothing does.
+    pub not_ready: watch::Receiver<Vec<String>>,
+}
+
+/// What scripts show as a Bearer token.
+#[derive(Clone)]
+pub struct ApiToken(Arc<str>);
+
+impl ApiToken {
+    pub fn new(token: impl Into<Arc<str>>) -> Self {
+        Self(token.into())
+    }
+}
+
+impl std::fmt::Debug for ApiToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ApiToken(…)")
+    }
+}
+
+/// The routes.
+pub fn router(api: Api) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok"))
+        .route("/readyz", get(readyz))
+        .route("/v1/sessions", get(sessions))
+        .route("/v1/sessions/{id}", get(session))
+        .route("/v1/sessions/{id}/events", get(events))
+        .with_state(api)
+}
+
+/// An answer that is no success.
+enum Refusal {
+    /// No token, or not ours.
+    Unauthorized,
+    NotFound,
+    Store(StoreError),
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, what) = match self {
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "show the API token as `Authorization: Bearer …` (`http.api_token_env`)"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "there is no such session"),
+            Self::Store(error) => {
+                tracing::error!(%error, "cannot read for the API");
+                (StatusCode::SERVICE_UNAVAILABLE, "the session cannot be read now; the log says why")
+            }
+        };
+        (status, Json(json!({ "error": what }))).into_response()
+    }
+}
+
+impl Api {
+    fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
+        match (&self.token, shown) {
+            (Some(token), Some(shown)) if bool::from(token.0.as_bytes().ct_eq(shown.as_bytes())) => Ok(()),
+            _ => Err(Refusal::Unauthorized),
+        }
+    }
+}
+
+async fn readyz(State(api): State<Api>) -> Response {
+    let reasons = api.not_ready.borrow().clone();
+    if reasons.is_empty() {
+        return (StatusCode::OK, "ready").into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n")).into_response()
+}
+
+async fn sessions(State(api): State<Api>, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
+    api.admit(&headers)?;
+    let sessions = api.store.recent_sessions(LISTED).await?;
+    Ok(Json(json!({ "sessions": sessions.iter().map(summary).collect::<Vec<_>>() })))
+}
+
+async fn session(State(api): State<Api>, Path(id): Path<String>, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
+    api.admit(&headers)?;
+    let id = SessionId::parse(id).map_err(|_| Refusal::NotFound)?;
+    let record = api.store.session(id.clone()).await?.ok_or(Refusal::NotFound)?;
+    let mut phases = Vec::new();
+    let mut after = 0;
+    loop {
+        let page = api.store.events(&id, after, EVENTS).await?;
+        let Some(last) = page.last() else { break };
+        after = last.seq;
+        for stored in page {
+            if let Event::PhaseReached { turn, phase, at } = stored.event {
+                phases.push(json!({ "turn": turn, "phase": phase, "at": at }));
+            }
+        }
+    }
+    let mut answer = summary(&record);
+    answer["phases"] = Value::Array(phases);
+    answer["last_event"] = json!(after);
+    Ok(Json(answer))
+}
+
+#[derive(Deserialize)]
+struct After {
+    #[serde(default)]
+    after: u64,
+}
+
+async fn events(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(After { after }): Query<After>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
+    api.admit(&headers)?;
+    let id = SessionId::parse(id).map_err(|_| Refusal::NotFound)?;
+    api.store.session(id.clone()).await?.ok_or(Refusal::NotFound)?;
+    let page = api.store.events(&id, after, EVENTS).await?;
+    let events: Vec<Value> = page.into_iter().map(|stored| json!({ "seq": stored.seq, "at": stored.at, "event": stored.event })).collect();
+    Ok(Json(json!({ "events": events })))
+}
+
+fn summary(record: &SessionRecord) -> Value {
+    json!({
+        "id": record.id,
+        "repository": record.repo,
+        "thread": record.thread,
+        "owner": record.owner,
+        "title": record.title,
+        "why": record.why,
+        "phase": record.phase,
+        "branch": record.id.branch(),
+        "created": record.created,
+        "touched": record.touched,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, http::Request};
+    use longshore_session::{ManualClock, Timestamp};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn status(token: Option<&str>, path: &str, shown: Option<&str>, not_ready: &[&str]) -> StatusCode {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), Arc::new(ManualClock::at(Timestamp(1)))).unwrap();
+        let (_keep, not_ready) = watch::channel(not_ready.iter().map(|reason| (*reason).to_owned()).collect());
+        let api = Api { store, token: token.map(ApiToken::new), not_ready };
+        let mut request = Request::get(path);
+        if let Some(shown) = shown {
+            request = request.header(AUTHORIZATION, format!("Bearer {shown}"));
+        }
+        router(api).oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn sessions_are_for_whoever_shows_the_token() {
+        assert_eq!(status(Some("t"), "/v1/sessions", Some("t"), &[]).await, StatusCode::OK);
+        assert_eq!(status(Some("t"), "/v1/sessions", Some("x"), &[]).await, StatusCode::UNAUTHORIZED);
+        assert_eq!(status(Some("t"), "/v1/sessions", None, &[]).await, StatusCode::UNAUTHORIZED);
+        assert_eq!(status(None, "/v1/sessions", Some(""), &[]).await, StatusCode::UNAUTHORIZED);
+        assert_eq!(status(Some("t"), "/v1/sessions/s-none", Some("t"), &[]).await, StatusCode::NOT_FOUND);
+        assert_eq!(status(Some("t"), "/v1/sessions/..%2f", Some("t"), &[]).await, StatusCode::NOT_FOUND);
+    }
+
+    #[tokio::test]
+    async fn readiness_says_what_is_missing() {
+        assert_eq!(status(None, "/readyz", None, &[]).await, StatusCode::OK);
+        assert_eq!(status(None, "/readyz", None, &["no socket"]).await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(status(None, "/healthz", None, &["no socket"]).await, StatusCode::OK);
+    }
+}

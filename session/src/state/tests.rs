@@ -42,7 +42,7 @@ fn a_prompt_goes_all_the_way() {
     assert_eq!(ready.effects, [Effect::Prompt { turn, prompt: prompt(1), sandbox: sandbox() }]);
     let done = act(&mut state, Command::AgentEnded { turn }).unwrap();
     assert_eq!(done.effects, [Effect::Finish { turn, prompt: prompt(1), outcome: TurnOutcome::Done }]);
-    let ended = act(&mut state, Command::Finished { turn }).unwrap();
+    let ended = act(&mut state, Command::Finished { turn, failure: None }).unwrap();
     assert_eq!(ended.effects, []);
     assert_eq!(state.activity, Activity::Idle);
 }
@@ -54,7 +54,7 @@ fn a_second_prompt_waits_its_turn_and_then_starts() {
     let queued = act(&mut state, Command::Accept { prompt: prompt(2) }).unwrap();
     assert_eq!(queued.effects, [Effect::TellQueued { prompt: prompt(2), ahead: 1 }]);
     act(&mut state, Command::Failed { turn: TurnId(1), failure: TurnFailure::EngineUnavailable }).unwrap();
-    let next = act(&mut state, Command::Finished { turn: TurnId(1) }).unwrap();
+    let next = act(&mut state, Command::Finished { turn: TurnId(1), failure: None }).unwrap();
     assert_eq!(next.effects, [Effect::Prepare { turn: TurnId(2), prompt: prompt(2) }]);
 }
 
@@ -105,7 +105,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         1 => turn.clone().prop_map(|turn| Command::AgentDid { turn, activity: AgentActivity::Text { delta: "x".into() } }),
         4 => turn.clone().prop_map(|turn| Command::AgentEnded { turn }),
         1 => turn.clone().prop_map(|turn| Command::Failed { turn, failure: TurnFailure::Internal }),
-        4 => turn.prop_map(|turn| Command::Finished { turn }),
+        4 => turn.prop_map(|turn| Command::Finished { turn, failure: None }),
     ]
 }
 
@@ -152,7 +152,7 @@ proptest! {
             let command = match effect {
                 Effect::Prepare { turn, .. } => Command::SandboxReady { turn, sandbox: sandbox() },
                 Effect::Prompt { turn, .. } | Effect::Cancel { turn, .. } => Command::AgentEnded { turn },
-                Effect::Finish { turn, .. } => Command::Finished { turn },
+                Effect::Finish { turn, .. } => Command::Finished { turn, failure: None },
                 Effect::TellQueued { .. } => unreachable!("a notice is never owed"),
             };
             act(&mut state, command).unwrap();

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Database, Store, StoreError};
-use crate::{ChannelId, MessageTs, Prompt, PromptId, RepoName, SandboxId, SessionId, SlackUserId, TeamId, ThreadKey, Timestamp};
+use crate::{ChannelId, MessageTs, Phase, Prompt, PromptId, RepoName, SandboxId, SessionId, SlackUserId, TeamId, ThreadKey, Timestamp};
 
 /// How Slack delivered something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,8 +41,6 @@ pub enum Delivered {
 #[derive(Debug, Clone, PartialEq)]
 pub struct InboxRow {
     pub delivery: Delivery,
-    /// When it was acknowledged to Slack, if that is known.
-    pub acknowledged: Option<Timestamp>,
     /// How often it was claimed, this time included.
     pub attempts: u32,
 }
@@ -91,6 +89,8 @@ pub struct Ask {
     pub state: AskState,
     /// Best first.
     pub candidates: Vec<RepoName>,
+    /// What was reached on the way so far.
+    pub phases: Vec<(Phase, Timestamp)>,
 }
 
 /// What is known of a repository's image.
@@ -151,21 +151,13 @@ impl Store {
         .await
     }
 
-    /// Notes when a delivery was acknowledged.
-    pub async fn delivery_acknowledged(&self, key: String, at: Timestamp) -> Result<(), StoreError> {
-        self.write(Database::Central, move |db| {
-            db.execute("UPDATE inbox SET acknowledged = ?2 WHERE key = ?1", params![key, at.0]).map(drop)
-        })
-        .await
-    }
-
     /// Claims the oldest open delivery whose lane is free. The claim ends with `lease`: a delivery whose handler died comes again.
     pub async fn claim_delivery(&self, lease: Duration) -> Result<Option<InboxRow>, StoreError> {
         let now = self.clock().now();
         self.write(Database::Central, move |db| {
             let found = db
                 .query_row(
-                    "SELECT key, kind, lane, payload, received, acknowledged, attempts FROM inbox AS row
+                    "SELECT key, kind, lane, payload, received, attempts FROM inbox AS row
                      WHERE done IS NULL AND leased_until <= ?1 AND NOT EXISTS
                        (SELECT 1 FROM inbox AS before WHERE before.lane = row.lane AND before.done IS NULL AND before.id < row.id)
                      ORDER BY id LIMIT 1",
@@ -179,8 +171,7 @@ impl Store {
                                 payload: from_json(row, 3)?,
                                 received: Timestamp(row.get(4)?),
                             },
-                            acknowledged: row.get::<_, Option<i64>>(5)?.map(Timestamp),
-                            attempts: row.get::<_, u32>(6)? + 1,
+                            attempts: row.get::<_, u32>(5)? + 1,
                         })
                     },
                 )
@@ -365,12 +356,12 @@ impl Store {
         .await
     }
 
-    pub async fn put_sandbox(&self, record: SandboxRecord, token_hash: String) -> Result<(), StoreError> {
+    pub async fn put_sandbox(&self, record: SandboxRecord) -> Result<(), StoreError> {
         self.write(Database::Central, move |db| {
             db.execute(
-                "INSERT INTO sandboxes (id, session, token_hash, body, created) VALUES (?1, ?2, ?3, ?4, ?5)
+                "INSERT INTO sandboxes (id, session, body, created) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (id) DO UPDATE SET body = excluded.body",
-                params![record.id.as_str(), record.session.as_str(), token_hash, record.body.to_string(), record.created.0],
+                params![record.id.as_str(), record.session.as_str(), record.body.to_string(), record.created.0],
             )
             .map(drop)
         })
@@ -381,18 +372,17 @@ impl Store {
         self.write(Database::Central, move |db| db.execute("DELETE FROM sandboxes WHERE id = ?1", params![id.as_str()]).map(drop)).await
     }
 
-    /// Every sandbox that a session has, with the hash of its token, oldest first.
-    pub async fn sandboxes(&self) -> Result<Vec<(SandboxRecord, String)>, StoreError> {
+    /// Every sandbox that a session has, oldest first.
+    pub async fn sandboxes(&self) -> Result<Vec<SandboxRecord>, StoreError> {
         self.read(Database::Central, |db| {
-            db.prepare_cached("SELECT id, session, body, created, token_hash FROM sandboxes ORDER BY created, id")?
+            db.prepare_cached("SELECT id, session, body, created FROM sandboxes ORDER BY created, id")?
                 .query_map([], |row| {
-                    let record = SandboxRecord {
+                    Ok(SandboxRecord {
                         id: parsed(row, 0, SandboxId::parse)?,
                         session: parsed(row, 1, SessionId::parse)?,
                         body: from_json(row, 2)?,
                         created: Timestamp(row.get(3)?),
-                    };
-                    Ok((record, row.get(4)?))
+                    })
                 })?
                 .collect()
         })

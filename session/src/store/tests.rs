@@ -38,7 +38,7 @@ fn ask() -> Ask {
         post: MessageTs::parse("1.1").unwrap(),
         received: Timestamp(5),
     };
-    Ask { prompt, thread: thread(), state: AskState::Picking, candidates: vec![RepoName::parse("acme/shop").unwrap()] }
+    Ask { prompt, thread: thread(), state: AskState::Picking, candidates: vec![RepoName::parse("acme/shop").unwrap()], phases: vec![] }
 }
 
 fn record(id: &str) -> SessionRecord {

@@ -1,0 +1,83 @@
+//! What the service is made of, handed to whatever handles a mention.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use longshore_classifier::Classifier;
+use longshore_github::GitHub;
+use longshore_sandbox::Engine;
+use longshore_session::{ChannelId, Clock, Person, RepoName, RepositoryManifest, SlackUserId, Store};
+use longshore_slack::{BotIdentity, SlackClient, SlackError};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{config::Config, conversation::Conversations, images::Images, intake::Acknowledged, outbox::Outbox, sandboxes::Sandboxes};
+
+/// How long a profile or a channel's name is believed.
+const PROFILE_AGE: Duration = Duration::from_secs(600);
+
+/// Everything that handlers share. One per process.
+pub struct App {
+    pub config: Config,
+    pub manifests: BTreeMap<RepoName, RepositoryManifest>,
+    pub clock: Arc<dyn Clock>,
+    pub store: Store,
+    pub slack: SlackClient,
+    pub bot: BotIdentity,
+    pub github: GitHub,
+    pub classifier: Classifier,
+    pub engine: Arc<dyn Engine>,
+    pub sandboxes: Sandboxes,
+    pub images: Images,
+    pub outbox: Outbox,
+    pub conversations: Conversations,
+    /// Work that must not be dropped half-way; the end of the process waits for it, up to a deadline.
+    pub tasks: TaskTracker,
+    pub shutdown: CancellationToken,
+    pub people: People,
+    pub acknowledged: Arc<Acknowledged>,
+}
+
+impl App {
+    /// What commits carry and messages show of a Slack user.
+    pub async fn person(&self, user: &SlackUserId) -> Result<Person, SlackError> {
+        let now = self.clock.now();
+        if let Some((at, person)) = self.people.lock().get(user)
+            && now.since(*at) < PROFILE_AGE
+        {
+            return Ok(person.clone());
+        }
+        let profile = self.slack.user_info(user).await?;
+        let email = profile.email.unwrap_or_else(|| format!("{}@users.noreply.slack.invalid", user.as_str().to_lowercase()));
+        let person = Person { slack_user: user.clone(), name: profile.name, email };
+        self.people.lock().insert(user.clone(), (now, person.clone()));
+        Ok(person)
+    }
+
+    /// A channel's name without `#`; empty where Slack does not tell.
+    pub async fn channel_name(&self, channel: &ChannelId) -> String {
+        match self.slack.channel_name(channel).await {
+            Ok(name) => name,
+            Err(error) => {
+                tracing::warn!(%channel, %error, "cannot read the channel's name");
+                String::new()
+            }
+        }
+    }
+
+    pub fn manifest(&self, repo: &RepoName) -> Option<&RepositoryManifest> {
+        self.manifests.get(repo)
+    }
+}
+
+/// Profiles that were read lately.
+#[derive(Default)]
+pub struct People(Mutex<HashMap<SlackUserId, (longshore_session::Timestamp, Person)>>);
+
+impl People {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SlackUserId, (longshore_session::Timestamp, Person)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,357 @@
+//! The configuration file. Secrets are never in it: it names environment variables and files that hold them.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+/// `longshore.toml`. `docs/configuration.md` describes each key.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Everything that the service remembers. Relative paths are relative to the configuration file.
+    #[serde(default = "default_data")]
+    pub data: PathBuf,
+    /// The folder of repository manifests.
+    pub manifests: PathBuf,
+    pub slack: SlackSection,
+    pub access: AccessSection,
+    pub github: GitHubSection,
+    pub model: ModelSection,
+    #[serde(default)]
+    pub sandboxes: SandboxSection,
+    pub images: ImageSection,
+    #[serde(default)]
+    pub http: HttpSection,
+    #[serde(default)]
+    pub limits: LimitSection,
+    /// By Slack user id: the GitHub account whose token opens that person's pull requests.
+    #[serde(default)]
+    pub people: BTreeMap<String, PersonSection>,
+    /// The file itself, for messages.
+    #[serde(skip)]
+    pub file: PathBuf,
+    #[serde(skip)]
+    text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SlackMode {
+    /// The service opens a web socket to Slack; nothing of it need be reachable.
+    Socket,
+    /// Slack posts to `http.listen`, behind a public address.
+    Http,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlackSection {
+    pub mode: SlackMode,
+    #[serde(default = "slack_bot_token")]
+    pub bot_token_env: String,
+    #[serde(default = "slack_app_token")]
+    pub app_token_env: String,
+    #[serde(default = "slack_signing_secret")]
+    pub signing_secret_env: String,
+    #[serde(default = "slack_api")]
+    pub api_url: String,
+}
+
+/// Who gets anything at all. An empty list lets nobody in; `*` lets everybody in that the other lists let in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessSection {
+    pub workspaces: Vec<String>,
+    pub channels: Vec<String>,
+    pub users: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GitHubSection {
+    pub app_id: u64,
+    pub private_key_file: PathBuf,
+    #[serde(default = "github_api")]
+    pub api_url: String,
+    /// Where git and pull requests are reached.
+    #[serde(default = "github_web")]
+    pub web_url: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSection {
+    #[serde(default = "openai_api")]
+    pub base_url: String,
+    #[serde(default = "openai_key")]
+    pub api_key_env: String,
+    /// The model that the coding agent works with.
+    pub agent: String,
+    /// The fast model that works out the repository; without it, words alone decide.
+    pub classifier: Option<String>,
+    /// Milliseconds that the classifier may take before words alone decide.
+    #[serde(default = "classifier_ms")]
+    pub classifier_timeout_ms: u64,
+    /// An answer below this confidence (0 to 1) makes the bot ask.
+    pub classifier_threshold: Option<f64>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SandboxSection {
+    /// The Docker engine's socket; the usual place where it is not given.
+    pub docker_socket: Option<PathBuf>,
+    /// Names everything of this service's in the engine. Two services on one engine need two.
+    pub namespace: String,
+    /// The one port that sandboxes reach, on their network's own address.
+    pub gateway_port: u16,
+    /// Private address ranges that a manifest's `egress` may lead to (`10.1.0.0/16`).
+    pub allow_private: Vec<String>,
+    /// Minutes that a sandbox is kept after its last turn.
+    pub idle_minutes: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageSection {
+    /// The image that repository images start from (`make base-image` makes one).
+    pub base: String,
+    /// Host and port of the OCI registry (`127.0.0.1:5055`).
+    pub registry: String,
+    /// Builds at once.
+    #[serde(default = "one")]
+    pub at_once: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpSection {
+    /// Health, and Slack's requests in `http` mode.
+    pub listen: SocketAddr,
+    /// Scripts that read sessions show the token in this variable. Where it is empty, sessions are not served.
+    pub api_token_env: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitSection {
+    /// Minutes that one turn may take.
+    pub turn_minutes: u64,
+    /// Minutes without a word from the agent after which it is given up.
+    pub silence_minutes: u64,
+    /// Seconds that the agent may take to come up.
+    pub agent_start_seconds: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PersonSection {
+    pub github_token_env: String,
+}
+
+impl Config {
+    /// Reads the file. Errors name it, the key and the line.
+    pub fn read(file: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(file).with_context(|| {
+            format!("cannot read the configuration {}: `manifests/longshore.example.toml` is one to start from", file.display())
+        })?;
+        Self::parse(file, text)
+    }
+
+    fn parse(file: &Path, text: String) -> Result<Self> {
+        let mut config: Self = toml::from_str(&text).map_err(|error| anyhow::anyhow!("{}: {}", file.display(), error.to_string().trim_end()))?;
+        let folder = file.parent().unwrap_or(Path::new("."));
+        config.data = folder.join(&config.data);
+        config.manifests = folder.join(&config.manifests);
+        config.github.private_key_file = folder.join(&config.github.private_key_file);
+        config.file = file.to_owned();
+        config.text = text;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<()> {
+        let lists =
+            [("workspaces", &self.access.workspaces), ("channels", &self.access.channels), ("users", &self.access.users)];
+        for (key, list) in lists {
+            if list.is_empty() {
+                bail!("{}: `access.{key}` is empty, so nobody could use the bot: name ids, or \"*\" for all", self.place("access", key));
+            }
+        }
+        for (section, key, url) in [
+            ("slack", "api_url", &self.slack.api_url),
+            ("github", "api_url", &self.github.api_url),
+            ("github", "web_url", &self.github.web_url),
+            ("model", "base_url", &self.model.base_url),
+        ] {
+            if let Err(error) = url.parse::<url::Url>() {
+                bail!("{}: `{section}.{key}` is no address: {error}", self.place(section, key));
+            }
+        }
+        if let Some(threshold) = self.model.classifier_threshold
+            && !(0.0..=1.0).contains(&threshold)
+        {
+            bail!("{}: `model.classifier_threshold` must lie between 0 and 1", self.place("model", "classifier_threshold"));
+        }
+        for (section, key, value) in [
+            ("limits", "turn_minutes", self.limits.turn_minutes),
+            ("limits", "silence_minutes", self.limits.silence_minutes),
+            ("limits", "agent_start_seconds", self.limits.agent_start_seconds),
+            ("sandboxes", "idle_minutes", self.sandboxes.idle_minutes),
+            ("images", "at_once", self.images.at_once as u64),
+        ] {
+            if value == 0 {
+                bail!("{}: `{section}.{key}` must be at least 1", self.place(section, key));
+            }
+        }
+        Ok(())
+    }
+
+    /// The value of the variable that a key names.
+    pub fn secret(&self, section: &str, key: &str, variable: &str) -> Result<String> {
+        match std::env::var(variable) {
+            Ok(value) if !value.trim().is_empty() => Ok(value.trim().to_owned()),
+            _ => bail!("{}: `{section}.{key}` names the variable {variable}, which is not set: export it before the start", self.place(section, key)),
+        }
+    }
+
+    /// `file:line` of a key, or of its section where the key stands at its default.
+    pub fn place(&self, section: &str, key: &str) -> String {
+        let mut inside = false;
+        let mut line_of_section = None;
+        for (index, line) in self.text.lines().enumerate() {
+            let line = line.trim();
+            if line.starts_with('[') {
+                inside = line.trim_start_matches('[').starts_with(section);
+                if inside {
+                    line_of_section = Some(index + 1);
+                }
+            } else if inside && line.split(['=', ' ']).next() == Some(key) {
+                return format!("{}:{}", self.file.display(), index + 1);
+            }
+        }
+        match line_of_section {
+            Some(line) => format!("{}:{line}", self.file.display()),
+            None => self.file.display().to_string(),
+        }
+    }
+}
+
+impl Default for SandboxSection {
+    fn default() -> Self {
+        Self { docker_socket: None, namespace: "longshore".to_owned(), gateway_port: 7353, allow_private: Vec::new(), idle_minutes: 30 }
+    }
+}
+
+impl Default for HttpSection {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8787)), api_token_env: String::new() }
+    }
+}
+
+impl Default for LimitSection {
+    fn default() -> Self {
+        Self { turn_minutes: 60, silence_minutes: 10, agent_start_seconds: 60 }
+    }
+}
+
+fn default_data() -> PathBuf {
+    "data".into()
+}
+
+fn slack_bot_token() -> String {
+    "SLACK_BOT_TOKEN".to_owned()
+}
+
+fn slack_app_token() -> String {
+    "SLACK_APP_TOKEN".to_owned()
+}
+
+fn slack_signing_secret() -> String {
+    "SLACK_SIGNING_SECRET".to_owned()
+}
+
+fn slack_api() -> String {
+    "https://slack.com/api".to_owned()
+}
+
+fn github_api() -> String {
+    "https://api.github.com".to_owned()
+}
+
+fn github_web() -> String {
+    "https://github.com".to_owned()
+}
+
+fn openai_api() -> String {
+    "https://api.openai.com/v1".to_owned()
+}
+
+fn openai_key() -> String {
+    "OPENAI_API_KEY".to_owned()
+}
+
+fn classifier_ms() -> u64 {
+    3000
+}
+
+fn one() -> usize {
+    1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"manifests = "repositories"
+[slack]
+mode = "socket"
+[access]
+workspaces = ["T1"]
+channels = ["*"]
+users = ["*"]
+[github]
+app_id = 1
+private_key_file = "key.pem"
+[model]
+agent = "large"
+[images]
+base = "longshore/base:latest"
+registry = "127.0.0.1:5055"
+"#;
+
+    fn message(text: &str) -> String {
+        Config::parse(Path::new("conf/longshore.toml"), text.to_owned()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let config = Config::parse(Path::new("conf/longshore.toml"), GOOD.to_owned()).unwrap();
+        assert_eq!(config.manifests, Path::new("conf/repositories"));
+        assert_eq!(config.data, Path::new("conf/data"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_file_key_and_line() {
+        let unknown = message(&GOOD.replace("mode = ", "mod = "));
+        assert!(unknown.contains("conf/longshore.toml") && unknown.contains("line 3") && unknown.contains("mod"), "{unknown}");
+        let empty = message(&GOOD.replace("users = [\"*\"]", "users = []"));
+        assert!(empty.starts_with("conf/longshore.toml:7: `access.users` is empty"), "{empty}");
+        let address = message(&GOOD.replace("agent = ", "base_url = \"nowhere\"\nagent = "));
+        assert!(address.starts_with("conf/longshore.toml:12: `model.base_url` is no address"), "{address}");
+        let threshold = message(&GOOD.replace("agent = ", "classifier_threshold = 7\nagent = "));
+        assert!(threshold.starts_with("conf/longshore.toml:12: `model.classifier_threshold`"), "{threshold}");
+    }
+
+    #[test]
+    fn a_missing_secret_names_its_variable() {
+        let config = Config::parse(Path::new("longshore.toml"), GOOD.to_owned()).unwrap();
+        let message = config.secret("slack", "bot_token_env", "LONGSHORE_TEST_NOT_SET").unwrap_err().to_string();
+        assert!(message.starts_with("longshore.toml:2: `slack.bot_token_env` names the variable LONGSHORE_TEST_NOT_SET"), "{message}");
+    }
+}

@@ -1,0 +1,860 @@
+//! One live session. The actor alone changes it: it takes commands and the agent's output, stores what follows, and carries out the effects.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use longshore_agent::{Agent, AgentError, AgentSettings, Carrier, ContentBlock, Cursor, PromptState, StartSession};
+use longshore_sandbox::Exit;
+use longshore_session::{
+    Activity, AgentCursor, Append, Command, Effect, Event, OutboxDraft, OutboxOwner, Phase, Prompt, PullRequestRef, Rejection, SandboxId,
+    SessionId, SessionRecord, SessionState, StoreError, Timestamp, TurnFailure, TurnId, TurnOutcome, Work,
+};
+use longshore_slack::{Message, QueuedNotice};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::{AbortHandle, JoinSet},
+    time::Instant,
+};
+use tracing::Instrument;
+
+use super::{
+    Letter, Note, agent_words,
+    card::{self, Last, Painter},
+    prepare::{self, Prepared},
+    reply::{self, Ended},
+    view::{View, phase_word},
+    work::{self, Description, Saved},
+};
+use crate::{app::App, outbox::Owed};
+
+/// An agent that was told to stop and does not is ended with its sandbox.
+const STOP_GRACE: Duration = Duration::from_secs(20);
+/// An actor with nothing to do stays awake this long, for the next letter.
+const DOZE: Duration = Duration::from_secs(5);
+/// Outputs that become one transaction.
+const OUTPUTS: usize = 200;
+/// Posts of the agent's own in one turn.
+const POSTS_PER_TURN: u32 = 5;
+/// How long a full disk is waited for between tries.
+const DISK_WAIT: Duration = Duration::from_secs(5);
+
+pub async fn run(app: Arc<App>, id: SessionId, letters: mpsc::Receiver<Letter>) {
+    let span = tracing::info_span!("session", session = %id);
+    async {
+        match Actor::load(&app, &id, letters).await {
+            Ok(mut actor) => {
+                if let Err(error) = actor.live().await {
+                    tracing::error!(error = format!("{error:#}"), "the session broke off; the next message in its thread takes it up again");
+                }
+                actor.hand_over(&app, &id).await;
+            }
+            Err(error) => tracing::error!(error = format!("{error:#}"), "the session cannot be opened"),
+        }
+    }
+    .instrument(span)
+    .await;
+}
+
+/// The agent, as far as this process is with it.
+enum Link {
+    None,
+    /// Its conversation is being opened; then it gets the prompt.
+    Starting { agent: Box<Agent>, sandbox: SandboxId, start: StartSession },
+    Ready { agent: Box<Agent>, sandbox: SandboxId },
+}
+
+enum Done {
+    Prepared { turn: TurnId, result: Result<Prepared, TurnFailure> },
+    Exited { sandbox: SandboxId, exit: Exit },
+    Saved { turn: TurnId, result: Option<Result<Saved, TurnFailure>> },
+    PullRequest { turn: TurnId, result: Result<PullRequestRef, String>, answer: oneshot::Sender<Result<PullRequestRef, String>> },
+}
+
+enum Heard {
+    Letter(Option<Letter>),
+    Done(Done),
+    Started(Result<longshore_agent::AgentSessionId, AgentError>),
+    Outputs(Result<Vec<longshore_agent::AgentOutput>, AgentError>),
+    Tick,
+    Shutdown,
+}
+
+/// What goes into the session's database at once.
+#[derive(Default)]
+struct Batch {
+    events: Vec<Event>,
+    effects: Vec<Effect>,
+    outbox: Vec<OutboxDraft>,
+    cursor: Option<AgentCursor>,
+}
+
+/// When things are due that nobody sends.
+#[derive(Default)]
+struct Deadlines {
+    turn: Option<Instant>,
+    stop: Option<Instant>,
+    idle: Option<Instant>,
+    repaint: Option<Instant>,
+}
+
+struct Actor {
+    app: Arc<App>,
+    record: SessionRecord,
+    letters: mpsc::Receiver<Letter>,
+    state: SessionState,
+    view: View,
+    cursor: Option<AgentCursor>,
+    sandbox: Option<SandboxId>,
+    /// The sandbox is not to be used for another turn.
+    condemned: Option<SandboxId>,
+    exit: Option<Exit>,
+    link: Link,
+    tasks: JoinSet<Done>,
+    preparing: Option<AbortHandle>,
+    painter: Option<Painter>,
+    painted: Option<Painted>,
+    deadlines: Deadlines,
+    posts: (TurnId, u32),
+    outbox_empty: bool,
+    marked: Option<(&'static str, Work)>,
+}
+
+/// What the card showed last, but for the time.
+#[derive(PartialEq)]
+struct Painted {
+    phase: &'static str,
+    plan: Vec<longshore_session::PlanEntry>,
+    step: Option<String>,
+    outcome: Option<TurnOutcome>,
+}
+
+impl Actor {
+    async fn load(app: &Arc<App>, id: &SessionId, letters: mpsc::Receiver<Letter>) -> Result<Self> {
+        let record = app.store.session(id.clone()).await?.context("the index does not know it")?;
+        let mut state = SessionState::default();
+        let mut view = View::default();
+        let mut after = 0;
+        loop {
+            let page = app.store.events(id, after, 1_000).await?;
+            let Some(last) = page.last() else { break };
+            after = last.seq;
+            for stored in &page {
+                state.evolve(&stored.event);
+                view.take(&stored.event, stored.at, &state);
+            }
+        }
+        let mut actor = Self {
+            app: Arc::clone(app),
+            cursor: app.store.agent_cursor(id).await?,
+            record,
+            letters,
+            state,
+            view,
+            sandbox: None,
+            condemned: None,
+            exit: None,
+            link: Link::None,
+            tasks: JoinSet::new(),
+            preparing: None,
+            painter: None,
+            painted: None,
+            deadlines: Deadlines::default(),
+            posts: (TurnId(0), 0),
+            outbox_empty: false,
+            marked: None,
+        };
+        actor.find_sandbox().await?;
+        actor.app.outbox.nudge(OutboxOwner::Session(id.clone()));
+        if after == 0 {
+            actor.take_first_prompt().await?;
+        } else {
+            let effects = actor.state.owed();
+            actor.resume_painting();
+            actor.carry_out(effects).await?;
+        }
+        actor.mark().await?;
+        Ok(actor)
+    }
+
+    /// The prompt that the session was made for, unless a crash came between the index and its own database after that.
+    async fn take_first_prompt(&mut self) -> Result<()> {
+        let Some(ask) = self.app.store.first_ask(self.record.id.clone()).await? else { return Ok(()) };
+        let mut batch = Batch::default();
+        if self.decide(&mut batch, Command::Accept { prompt: ask.prompt }).is_ok() {
+            for (phase, at) in ask.phases {
+                let _ = self.decide(&mut batch, Command::Reached { turn: TurnId(1), phase, at });
+            }
+            self.commit(batch).await?;
+        }
+        Ok(())
+    }
+
+    /// The newest sandbox of the session is its own; others are left from a crash.
+    async fn find_sandbox(&mut self) -> Result<()> {
+        let all = self.app.store.sandboxes().await?;
+        let mine: Vec<SandboxId> = all.into_iter().filter(|row| row.session == self.record.id).map(|row| row.id).collect();
+        let current = match &self.state.activity {
+            Activity::Working { sandbox, .. } | Activity::Stopping { sandbox, .. } => Some(sandbox.clone()),
+            Activity::Idle | Activity::Preparing { .. } | Activity::Finishing { .. } => {
+                self.cursor.as_ref().map(|cursor| cursor.sandbox.clone())
+            }
+        };
+        for sandbox in mine {
+            if Some(&sandbox) == current.as_ref() {
+                if let Err(failure) = prepare::wake(&self.app, &sandbox).await {
+                    tracing::warn!(%sandbox, ?failure, "the engine cannot be asked about the session's sandbox");
+                }
+                self.keep(sandbox);
+            } else {
+                prepare::discard(&self.app, &sandbox).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, sandbox: SandboxId) {
+        let app = Arc::clone(&self.app);
+        let watched = sandbox.clone();
+        self.tasks.spawn(async move {
+            let exit = app.engine.wait(&watched).await;
+            Done::Exited { sandbox: watched, exit }
+        });
+        self.exit = None;
+        self.sandbox = Some(sandbox);
+    }
+
+    async fn live(&mut self) -> Result<()> {
+        loop {
+            let next_tick = self.next_tick();
+            let Self { app, letters, link, tasks, .. } = self;
+            let heard = tokio::select! {
+                biased;
+                () = app.shutdown.cancelled() => Heard::Shutdown,
+                letter = letters.recv() => Heard::Letter(letter),
+                Some(done) = tasks.join_next(), if !tasks.is_empty() => match done {
+                    Ok(done) => Heard::Done(done),
+                    Err(error) if error.is_cancelled() => continue,
+                    Err(error) => return Err(error).context("a task of the session panicked"),
+                },
+                heard = listen(link) => heard,
+                () = tokio::time::sleep_until(next_tick) => Heard::Tick,
+            };
+            match heard {
+                Heard::Shutdown | Heard::Letter(None) => return Ok(()),
+                Heard::Letter(Some(letter)) => self.read(letter).await?,
+                Heard::Done(done) => self.done(done).await?,
+                Heard::Started(result) => self.started(result).await?,
+                Heard::Outputs(Ok(outputs)) => self.outputs(outputs).await?,
+                Heard::Outputs(Err(error)) => self.agent_lost(error).await?,
+                Heard::Tick => {
+                    self.tick().await?;
+                    if self.may_sleep() {
+                        return Ok(());
+                    }
+                }
+            }
+            self.repaint();
+            self.mark().await?;
+        }
+    }
+
+    /// Letters that came while the actor ended go to the next one.
+    async fn hand_over(&mut self, app: &Arc<App>, id: &SessionId) {
+        self.letters.close();
+        while let Some(letter) = self.letters.recv().await {
+            let (app, id) = (Arc::clone(app), id.clone());
+            tokio::spawn(async move {
+                if let Err(error) = super::deliver(&app, &id, letter).await {
+                    tracing::warn!(session = %id, %error, "a letter to a session was lost");
+                }
+            });
+        }
+    }
+
+    fn may_sleep(&self) -> bool {
+        self.state.activity == Activity::Idle
+            && self.sandbox.is_none()
+            && self.tasks.is_empty()
+            && self.outbox_empty
+            && self.deadlines.idle.is_some_and(|due| due <= Instant::now())
+    }
+
+    fn next_tick(&self) -> Instant {
+        let Deadlines { turn, stop, idle, repaint } = &self.deadlines;
+        [turn, stop, idle, repaint].into_iter().flatten().min().copied().unwrap_or_else(|| Instant::now() + DOZE)
+    }
+
+    async fn tick(&mut self) -> Result<()> {
+        let now = Instant::now();
+        let due = |deadline: &mut Option<Instant>| deadline.take_if(|due| *due <= now).is_some();
+        if due(&mut self.deadlines.turn)
+            && let Some(turn) = self.state.activity.turn()
+        {
+            self.cancel_agent(turn);
+            self.condemned.clone_from(&self.sandbox);
+            self.fail(turn, TurnFailure::TurnTimeout { minutes: self.app.config.limits.turn_minutes }).await?;
+        }
+        if due(&mut self.deadlines.stop)
+            && let Activity::Stopping { turn, .. } = self.state.activity
+        {
+            tracing::warn!(%turn, "the agent does not stop; its sandbox is ended");
+            self.condemned.clone_from(&self.sandbox);
+            self.fail(turn, TurnFailure::Internal).await?;
+        }
+        if self.state.activity == Activity::Idle
+            && self.deadlines.idle.is_some_and(|due| due <= now)
+            && let Some(sandbox) = self.sandbox.take()
+        {
+            tracing::info!(%sandbox, "the sandbox was idle for long enough");
+            self.let_go(sandbox).await;
+            self.deadlines.idle = Some(now + DOZE);
+        }
+        if due(&mut self.deadlines.repaint) {
+            self.painted = None;
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self, letter: Letter) -> Result<()> {
+        match letter {
+            Letter::Do { command, answer } => {
+                let mut batch = Batch::default();
+                let result = self.decide(&mut batch, command);
+                if result.is_ok() {
+                    // The index says that there is work before the session's own database has it.
+                    self.outbox_empty = false;
+                    self.mark().await?;
+                    self.commit(batch).await?;
+                }
+                let _ = answer.send(result);
+            }
+            Letter::Note(Note::Sent { key, at }) => {
+                self.outbox_empty = false;
+                if let Some(turn) = key.strip_prefix(&format!("{}:final:", self.record.id)).and_then(|turn| turn.parse().ok()) {
+                    self.reach(TurnId(turn), Phase::FinalReply, at).await?;
+                }
+            }
+            Letter::Note(Note::OutboxEmpty) => self.outbox_empty = true,
+            Letter::Note(Note::Reached { phase, at }) => {
+                if let Some(turn) = self.state.activity.turn() {
+                    self.reach(turn, phase, at).await?;
+                }
+            }
+            Letter::Phases(phases) => {
+                let turn = TurnId(self.state.turns);
+                for (phase, at) in phases {
+                    self.reach(turn, phase, at).await?;
+                }
+            }
+            Letter::Standing { answer } => {
+                let _ = answer.send(self.view.standing(&self.state));
+            }
+            Letter::OpenPullRequest { title, done, answer } => self.open_pull_request(title, done, answer),
+            Letter::Say { text, answer } => {
+                let said = self.say(text).await?;
+                let _ = answer.send(said);
+            }
+            Letter::Wake => {}
+        }
+        Ok(())
+    }
+
+    async fn done(&mut self, done: Done) -> Result<()> {
+        match done {
+            Done::Prepared { turn, result } => {
+                self.preparing = None;
+                match result {
+                    Ok(prepared) => self.prepared(turn, prepared).await?,
+                    Err(failure) => self.fail(turn, failure).await?,
+                }
+            }
+            Done::Exited { sandbox, exit } => {
+                if self.sandbox.as_ref() != Some(&sandbox) {
+                    return Ok(());
+                }
+                tracing::warn!(%sandbox, ?exit, "the sandbox ended");
+                let why = exit.words();
+                self.exit = Some(exit);
+                match &mut self.link {
+                    // What it wrote last is read first; then the agent is lost.
+                    Link::Ready { agent, .. } | Link::Starting { agent, .. } => agent.note_exit(why),
+                    Link::None => self.sandbox_ended().await?,
+                }
+            }
+            Done::Saved { turn, result } => self.finished(turn, result).await?,
+            Done::PullRequest { turn, result, answer } => {
+                if let Ok(pull_request) = &result {
+                    let mut batch = Batch::default();
+                    let _ = self.decide(&mut batch, Command::OpenedPullRequest { pull_request: pull_request.clone() });
+                    if !self.view.has_reached(turn, Phase::PrOpened) {
+                        let at = self.app.clock.now();
+                        let _ = self.decide(&mut batch, Command::Reached { turn, phase: Phase::PrOpened, at });
+                    }
+                    self.commit(batch).await?;
+                }
+                let _ = answer.send(result);
+            }
+        }
+        Ok(())
+    }
+
+    async fn prepared(&mut self, turn: TurnId, prepared: Prepared) -> Result<()> {
+        if self.sandbox.as_ref() != Some(&prepared.sandbox) {
+            self.keep(prepared.sandbox.clone());
+        }
+        let mut batch = Batch::default();
+        for (phase, at) in prepared.reached {
+            let _ = self.decide(&mut batch, Command::Reached { turn, phase, at });
+        }
+        // Stopped meanwhile: the sandbox stays for the next prompt.
+        let _ = self.decide(&mut batch, Command::SandboxReady { turn, sandbox: prepared.sandbox });
+        self.commit(batch).await
+    }
+
+    async fn started(&mut self, result: Result<longshore_agent::AgentSessionId, AgentError>) -> Result<()> {
+        let id = match result {
+            Ok(id) => id,
+            Err(error) => return self.agent_lost(error).await,
+        };
+        let Link::Starting { agent, sandbox, .. } = std::mem::replace(&mut self.link, Link::None) else { return Ok(()) };
+        let offset = self.cursor.as_ref().filter(|cursor| cursor.sandbox == sandbox).map_or(0, |cursor| cursor.offset);
+        let cursor = AgentCursor { sandbox: sandbox.clone(), offset, agent_session: Some(id.to_string()) };
+        self.link = Link::Ready { agent, sandbox };
+        self.commit(Batch { cursor: Some(cursor), ..Batch::default() }).await?;
+        self.hand_prompt().await
+    }
+
+    /// Gives the agent the running turn's prompt, once.
+    async fn hand_prompt(&mut self) -> Result<()> {
+        let (turn, prompt, stopping) = match &self.state.activity {
+            Activity::Working { turn, prompt, .. } => (*turn, prompt.clone(), false),
+            Activity::Stopping { turn, prompt, .. } => (*turn, prompt.clone(), true),
+            Activity::Idle | Activity::Preparing { .. } | Activity::Finishing { .. } => return Ok(()),
+        };
+        let Link::Ready { agent, sandbox } = &mut self.link else { return Ok(()) };
+        let strange = self.view.is_strange_to(turn, sandbox);
+        let text = if strange { agent_words::with_transcript(&self.view.transcript(turn), &prompt.text) } else { prompt.text.clone() };
+        let state = agent.prompt(turn, &[ContentBlock::Text(text)]);
+        if stopping && let Err(error) = agent.cancel(turn) {
+            return self.agent_lost(error).await;
+        }
+        match state {
+            Ok(PromptState::Sent | PromptState::Running) => {
+                let at = self.app.clock.now();
+                self.reach(turn, Phase::PromptAccepted, at).await
+            }
+            Ok(PromptState::Ended) => self.apply(Command::AgentEnded { turn }).await,
+            Err(error) => self.agent_lost(error).await,
+        }
+    }
+
+    async fn outputs(&mut self, outputs: Vec<longshore_agent::AgentOutput>) -> Result<()> {
+        let Link::Ready { sandbox, .. } = &self.link else { return Ok(()) };
+        let Some(last) = outputs.last() else { return Ok(()) };
+        let mut batch = Batch {
+            cursor: Some(AgentCursor {
+                sandbox: sandbox.clone(),
+                offset: last.cursor.0,
+                agent_session: self.cursor.as_ref().and_then(|cursor| cursor.agent_session.clone()),
+            }),
+            ..Batch::default()
+        };
+        for update in outputs.into_iter().flat_map(|output| output.updates) {
+            let Some(turn) = self.state.activity.turn() else { continue };
+            for command in agent_words::commands(turn, &update) {
+                // An update of a turn that is over says nothing any more.
+                let _ = self.decide(&mut batch, command);
+            }
+        }
+        agent_words::join_deltas(&mut batch.events);
+        self.commit(batch).await
+    }
+
+    async fn agent_lost(&mut self, error: AgentError) -> Result<()> {
+        tracing::error!(%error, "the agent is lost");
+        self.link = Link::None;
+        if self.exit.is_some() {
+            return self.sandbox_ended().await;
+        }
+        self.condemned.clone_from(&self.sandbox);
+        match self.state.activity.turn() {
+            Some(turn) => self.fail(turn, agent_words::failure(&error)).await,
+            None => {
+                self.drop_condemned().await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn sandbox_ended(&mut self) -> Result<()> {
+        self.link = Link::None;
+        let (Some(sandbox), Some(exit)) = (self.sandbox.take(), self.exit.take()) else { return Ok(()) };
+        prepare::discard(&self.app, &sandbox).await;
+        let Some(turn) = self.state.activity.turn() else { return Ok(()) };
+        let failure = match exit {
+            Exit::OutOfMemory => {
+                let limit_mb = self.app.manifest(&self.record.repo).map_or(0, |manifest| manifest.limits.memory_mb);
+                TurnFailure::SandboxOutOfMemory { limit_mb }
+            }
+            Exit::Failed { .. } => TurnFailure::AgentCrashed { detail: exit.words() },
+            Exit::Stopped | Exit::Killed { .. } | Exit::Gone => TurnFailure::SandboxKilled { detail: exit.words() },
+        };
+        self.fail(turn, failure).await
+    }
+
+    async fn fail(&mut self, turn: TurnId, failure: TurnFailure) -> Result<()> {
+        self.apply(Command::Failed { turn, failure }).await
+    }
+
+    /// One command by itself; what the state machine refuses has come too late.
+    async fn apply(&mut self, command: Command) -> Result<()> {
+        let mut batch = Batch::default();
+        match self.decide(&mut batch, command) {
+            Ok(()) => self.commit(batch).await,
+            Err(rejection) => {
+                tracing::debug!(%rejection, "came too late");
+                Ok(())
+            }
+        }
+    }
+
+    async fn reach(&mut self, turn: TurnId, phase: Phase, at: Timestamp) -> Result<()> {
+        if self.view.has_reached(turn, phase) {
+            return Ok(());
+        }
+        self.apply(Command::Reached { turn, phase, at }).await
+    }
+
+    fn decide(&mut self, batch: &mut Batch, command: Command) -> Result<(), Rejection> {
+        let decision = self.state.apply(command)?;
+        let now = self.app.clock.now();
+        for event in &decision.events {
+            self.state.evolve(event);
+            self.view.take(event, now, &self.state);
+        }
+        batch.events.extend(decision.events);
+        batch.effects.extend(decision.effects);
+        Ok(())
+    }
+
+    /// Stores first, acts second.
+    async fn commit(&mut self, mut batch: Batch) -> Result<()> {
+        for effect in &batch.effects {
+            match effect {
+                Effect::Prepare { turn, .. } => {
+                    let message = card::draw(&self.app, &self.record, &self.state, &self.view, *turn);
+                    batch.outbox.push(self.owed(message, "card", card::card_key(&self.record, *turn))?);
+                }
+                Effect::TellQueued { prompt, ahead } => {
+                    let key = format!("{}:queued:{}", self.record.id, prompt.id);
+                    batch.outbox.push(self.owed(QueuedNotice { place: *ahead }.render(), "notice", key)?);
+                }
+                Effect::Prompt { .. } | Effect::Cancel { .. } | Effect::Finish { .. } => {}
+            }
+        }
+        let owes = !batch.outbox.is_empty();
+        if !batch.events.is_empty() || owes || batch.cursor.is_some() {
+            let append = Append { events: batch.events, cursor: batch.cursor.clone(), outbox: batch.outbox };
+            self.store(append).await?;
+        }
+        if let Some(cursor) = batch.cursor {
+            self.cursor = Some(cursor);
+        }
+        if owes {
+            self.outbox_empty = false;
+            self.app.outbox.nudge(OutboxOwner::Session(self.record.id.clone()));
+        }
+        // Carrying out may commit again (a prompt that ended at once, say), which a future of this one's own size cannot hold.
+        Box::pin(self.carry_out(batch.effects)).await
+    }
+
+    async fn store(&self, append: Append) -> Result<()> {
+        loop {
+            match self.app.store.append(&self.record.id, append.clone()).await {
+                Ok(_) => return Ok(()),
+                // Nothing is lost: what is not stored was not acted on, and the agent's output stays in its file.
+                Err(error @ StoreError::DiskFull(_)) => {
+                    tracing::error!(%error, "the session waits");
+                    tokio::select! {
+                        () = self.app.shutdown.cancelled() => return Err(error.into()),
+                        () = tokio::time::sleep(DISK_WAIT) => {}
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn owed(&self, message: Message, kind: &'static str, key: String) -> Result<OutboxDraft> {
+        let thread = Some(self.record.thread.thread.clone());
+        Ok(Owed { channel: self.record.thread.channel.clone(), thread, message }.draft(kind, key)?)
+    }
+
+    async fn carry_out(&mut self, effects: Vec<Effect>) -> Result<()> {
+        for effect in effects {
+            match effect {
+                Effect::Prepare { turn, prompt } => self.prepare(turn, &prompt),
+                Effect::Prompt { turn, sandbox, .. } => self.prompt(turn, sandbox).await?,
+                Effect::Cancel { turn, .. } => {
+                    self.deadlines.stop = Some(Instant::now() + STOP_GRACE);
+                    if !self.cancel_agent(turn) {
+                        // The agent has not seen the prompt, so there is nothing to wait for.
+                        self.link = Link::None;
+                        self.fail(turn, TurnFailure::Internal).await?;
+                    }
+                }
+                Effect::Finish { turn, prompt, outcome } => self.finish(turn, &prompt, &outcome).await?,
+                Effect::TellQueued { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn prepare(&mut self, turn: TurnId, prompt: &Prompt) {
+        self.deadlines.idle = None;
+        self.deadlines.turn = Some(Instant::now() + Duration::from_secs(60 * self.app.config.limits.turn_minutes));
+        self.painter = Some(Painter::start(&self.app, &self.record, turn));
+        self.painted = None;
+        let (app, record, author) = (Arc::clone(&self.app), self.record.clone(), prompt.author.clone());
+        let kept = self.sandbox.clone();
+        let task = async move { Done::Prepared { turn, result: prepare::prepare(app, record, author, kept).await } };
+        self.preparing = Some(self.tasks.spawn(task.in_current_span()));
+    }
+
+    async fn prompt(&mut self, turn: TurnId, sandbox: SandboxId) -> Result<()> {
+        if self.deadlines.turn.is_none() {
+            self.deadlines.turn = Some(Instant::now() + Duration::from_secs(60 * self.app.config.limits.turn_minutes));
+        }
+        if matches!(&self.link, Link::Ready { sandbox: linked, .. } if *linked == sandbox) {
+            return self.hand_prompt().await;
+        }
+        match self.attach(&sandbox).await {
+            Ok(agent) => {
+                let mcp_servers = vec![self.app.sandboxes.mcp_server(&sandbox)];
+                let start = StartSession { cwd: "/workspace".into(), mcp_servers, resume: None };
+                self.link = Link::Starting { agent: Box::new(agent), sandbox, start };
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%error, "the agent's carrier cannot be opened");
+                self.condemned = Some(sandbox);
+                self.fail(turn, agent_words::failure(&error)).await
+            }
+        }
+    }
+
+    async fn attach(&self, sandbox: &SandboxId) -> Result<Agent, AgentError> {
+        let limits = &self.app.config.limits;
+        let settings = AgentSettings {
+            start_limit: Duration::from_secs(limits.agent_start_seconds),
+            silence_limit: Duration::from_secs(60 * limits.silence_minutes),
+            secrets: vec![self.app.sandboxes.token(sandbox).expose().to_owned()],
+            ..AgentSettings::default()
+        };
+        let carrier = Carrier::open(&self.app.engine.carrier(sandbox).folder)?;
+        let cursor = self.cursor.as_ref().filter(|cursor| cursor.sandbox == *sandbox).map_or(Cursor::START, |cursor| Cursor(cursor.offset));
+        Agent::attach(carrier, cursor, settings).await
+    }
+
+    /// False where no agent has the turn.
+    fn cancel_agent(&mut self, turn: TurnId) -> bool {
+        let Link::Ready { agent, .. } = &mut self.link else { return false };
+        match agent.cancel(turn) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, "the agent cannot be told to stop");
+                false
+            }
+        }
+    }
+
+    async fn finish(&mut self, turn: TurnId, prompt: &Prompt, outcome: &TurnOutcome) -> Result<()> {
+        self.deadlines.turn = None;
+        self.deadlines.stop = None;
+        let at = self.app.clock.now();
+        self.reach(turn, Phase::TurnEnded, at).await?;
+        if let Some(task) = self.preparing.take() {
+            task.abort();
+            self.discard_strays();
+        }
+        let (Some(sandbox), Some(manifest)) = (self.sandbox.clone(), self.app.manifest(&self.record.repo).cloned()) else {
+            self.tasks.spawn(async move { Done::Saved { turn, result: None } });
+            return Ok(());
+        };
+        let message = agent_words::commit_message(&prompt.text, outcome);
+        let (app, record) = (Arc::clone(&self.app), self.record.clone());
+        let task = async move {
+            let result = work::save(&app, &record, &manifest, &sandbox, &message).await;
+            Done::Saved { turn, result: Some(result) }
+        };
+        self.tasks.spawn(task.in_current_span());
+        Ok(())
+    }
+
+    async fn finished(&mut self, turn: TurnId, result: Option<Result<Saved, TurnFailure>>) -> Result<()> {
+        let Activity::Finishing { turn: running, prompt, .. } = &self.state.activity else { return Ok(()) };
+        if *running != turn {
+            return Ok(());
+        }
+        let prompt = prompt.clone();
+        let (saved, failure) = match result {
+            Some(Ok(saved)) => (Some(saved), None),
+            Some(Err(failure)) => (None, Some(failure)),
+            None => (None, None),
+        };
+        let strange = self.view.turn(turn).sandbox.is_some_and(|sandbox| self.view.is_strange_to(turn, &sandbox));
+        let note = strange.then(|| {
+            "The earlier sandbox is gone, so this was a new one: the branch is as it was last pushed, and the agent was given the conversation so far."
+                .to_owned()
+        });
+        let mut batch = Batch::default();
+        if self.decide(&mut batch, Command::Finished { turn, failure }).is_err() {
+            return Ok(());
+        }
+        let seen = self.view.turn(turn);
+        let outcome = seen.outcome.clone().unwrap_or(TurnOutcome::Done);
+        let ended = Ended { turn, prompt: &prompt, outcome: &outcome, saved: saved.as_ref(), note };
+        batch.outbox = reply::final_reply(&self.record, &self.state, &self.view, &ended)?;
+        self.paint_last(turn);
+        self.drop_condemned().await;
+        self.deadlines.idle = Some(Instant::now() + Duration::from_secs(60 * self.app.config.sandboxes.idle_minutes));
+        self.commit(batch).await
+    }
+
+    fn open_pull_request(
+        &mut self,
+        title: Option<String>,
+        done: Option<String>,
+        answer: oneshot::Sender<Result<PullRequestRef, String>>,
+    ) {
+        let turn = TurnId(self.state.turns);
+        let (Some(manifest), Some(prompt)) = (self.app.manifest(&self.record.repo).cloned(), self.view.asked.get(&turn).cloned()) else {
+            let _ = answer.send(Err("there is nothing to open a pull request for".to_owned()));
+            return;
+        };
+        let title = title.unwrap_or_else(|| work::shortened(&prompt.text, 100));
+        let done = done.unwrap_or_else(|| self.view.turn(turn).answer);
+        let (app, record, sandbox) = (Arc::clone(&self.app), self.record.clone(), self.sandbox.clone());
+        let task = async move {
+            let result = async {
+                if let Some(sandbox) = sandbox {
+                    let saved = work::save(&app, &record, &manifest, &sandbox, &title).await.map_err(|failure| {
+                        let (what, next) = reply::words(&failure);
+                        format!("{what} {next}")
+                    })?;
+                    if saved.ahead == 0 {
+                        return Err("there are no changes yet, so there is nothing to open a pull request for".to_owned());
+                    }
+                }
+                let description = Description { title: &title, done: &done, asked: &prompt.text, author: &prompt.author };
+                work::open_pull_request(&app, &record, &manifest, description).await.map_err(|error| {
+                    tracing::error!(%error, "cannot open a pull request");
+                    format!("GitHub did not take the pull request: {error}. The work is pushed to {}.", record.id.branch())
+                })
+            };
+            let result = result.await;
+            Done::PullRequest { turn, result, answer }
+        };
+        self.tasks.spawn(task.in_current_span());
+    }
+
+    async fn say(&mut self, text: String) -> Result<Result<(), String>> {
+        let Some(turn) = self.state.activity.turn() else { return Ok(Err("no turn is running".to_owned())) };
+        if self.posts.0 != turn {
+            self.posts = (turn, 0);
+        }
+        if self.posts.1 >= POSTS_PER_TURN {
+            return Ok(Err(format!("{POSTS_PER_TURN} updates are enough for one turn: say the rest in the final answer")));
+        }
+        self.posts.1 += 1;
+        // The same words again, which is what a repeated call has, are the same message.
+        let key = format!("{}:say:{turn}:{}", self.record.id, agent_words::fingerprint(&text));
+        let draft = self.owed(longshore_slack::Notice::Update { words: text }.render(), "update", key)?;
+        self.commit(Batch { outbox: vec![draft], ..Batch::default() }).await?;
+        Ok(Ok(()))
+    }
+
+    /// Removes the sandbox if it is not to be used again.
+    async fn drop_condemned(&mut self) {
+        if self.condemned.is_some() && self.condemned == self.sandbox {
+            self.link = Link::None;
+            if let Some(sandbox) = self.sandbox.take() {
+                prepare::discard(&self.app, &sandbox).await;
+            }
+        }
+        self.condemned = None;
+    }
+
+    async fn let_go(&mut self, sandbox: SandboxId) {
+        self.link = Link::None;
+        prepare::discard(&self.app, &sandbox).await;
+    }
+
+    /// A preparation that was broken off may have left a sandbox that nobody waits for.
+    fn discard_strays(&self) {
+        let (app, session, mine) = (Arc::clone(&self.app), self.record.id.clone(), self.sandbox.clone());
+        self.app.tasks.spawn(async move {
+            match app.store.sandboxes().await {
+                Ok(rows) => {
+                    for row in rows.into_iter().filter(|row| row.session == session && Some(&row.id) != mine.as_ref()) {
+                        prepare::discard(&app, &row.id).await;
+                    }
+                }
+                Err(error) => tracing::warn!(%session, %error, "cannot look for strays; the next start sweeps them"),
+            }
+        });
+    }
+
+    fn resume_painting(&mut self) {
+        if let Some(turn) = self.state.activity.turn() {
+            self.painter = Some(Painter::start(&self.app, &self.record, turn));
+        }
+    }
+
+    fn repaint(&mut self) {
+        let (Some(painter), Some(turn)) = (&self.painter, self.state.activity.turn()) else { return };
+        if painter.turn != turn {
+            return;
+        }
+        let seen = self.view.turn(turn);
+        let picture =
+            Painted { phase: phase_word(&self.state.activity), plan: seen.plan, step: seen.step, outcome: seen.outcome };
+        if self.painted.as_ref() == Some(&picture) {
+            return;
+        }
+        painter.show(card::draw(&self.app, &self.record, &self.state, &self.view, turn), Last::No);
+        self.painted = Some(picture);
+        self.deadlines.repaint = Some(Instant::now() + card::liveness());
+    }
+
+    fn paint_last(&mut self, turn: TurnId) {
+        self.deadlines.repaint = None;
+        if let Some(painter) = self.painter.take_if(|painter| painter.turn == turn) {
+            painter.show(card::draw(&self.app, &self.record, &self.state, &self.view, turn), Last::Yes);
+        }
+    }
+
+    /// Keeps the index true, for lists and for recovery.
+    async fn mark(&mut self) -> Result<()> {
+        let idle = self.state.activity == Activity::Idle && self.state.queue.is_empty();
+        let work = if idle && self.outbox_empty { Work::None } else { Work::Some };
+        let mark = (phase_word(&self.state.activity), work);
+        if self.marked != Some(mark) {
+            self.app.store.mark_session(self.record.id.clone(), mark.0, mark.1).await?;
+            self.marked = Some(mark);
+        }
+        if idle && self.deadlines.idle.is_none() {
+            let wait = if self.sandbox.is_some() { Duration::from_secs(60 * self.app.config.sandboxes.idle_minutes) } else { DOZE };
+            self.deadlines.idle = Some(Instant::now() + wait);
+        }
+        Ok(())
+    }
+}
+
+async fn listen(link: &mut Link) -> Heard {
+    match link {
+        Link::None => std::future::pending().await,
+        Link::Starting { agent, start, .. } => Heard::Started(agent.start_session(start.clone()).await),
+        Link::Ready { agent, .. } => Heard::Outputs(agent.next_batch(OUTPUTS).await),
+    }
+}

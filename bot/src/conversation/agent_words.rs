@@ -1,0 +1,118 @@
+//! Between the agent's updates and the session's events, and what the agent is told.
+
+use longshore_agent::{AgentError, AgentUpdate, PlanStatus, StopReason, ToolStatus};
+use longshore_session::{AgentActivity, Command, Event, PlanEntry, ToolResult, TurnFailure, TurnId, TurnOutcome};
+use sha2::{Digest, Sha256};
+
+use super::{reply::minutes, work::shortened};
+
+/// What an update means for the running turn.
+pub fn commands(turn: TurnId, update: &AgentUpdate) -> Vec<Command> {
+    let did = |activity| vec![Command::AgentDid { turn, activity }];
+    match update {
+        AgentUpdate::Text { delta } => did(AgentActivity::Text { delta: delta.clone() }),
+        AgentUpdate::Thought { delta } => did(AgentActivity::Thought { delta: delta.clone() }),
+        AgentUpdate::ToolStarted(call) => {
+            let words = update.doing().unwrap_or_else(|| call.title.clone());
+            did(AgentActivity::ToolStarted { call: call.call.to_string(), words })
+        }
+        AgentUpdate::ToolUpdated(progress) => {
+            let call = progress.call.to_string();
+            let words = update.doing().or_else(|| progress.title.clone()).unwrap_or_default();
+            match progress.status {
+                ToolStatus::Completed => did(AgentActivity::ToolEnded { call, words, result: ToolResult::Succeeded }),
+                ToolStatus::Failed => did(AgentActivity::ToolEnded { call, words, result: ToolResult::Failed }),
+                // The input often comes only now, and with it better words.
+                ToolStatus::Pending | ToolStatus::Running if !words.is_empty() => did(AgentActivity::ToolStarted { call, words }),
+                ToolStatus::Pending | ToolStatus::Running => Vec::new(),
+            }
+        }
+        AgentUpdate::Plan { entries } => {
+            let entries = entries.iter().filter_map(|entry| {
+                let status = match entry.status {
+                    PlanStatus::Pending => longshore_session::PlanStatus::Pending,
+                    PlanStatus::InProgress => longshore_session::PlanStatus::InProgress,
+                    PlanStatus::Completed => longshore_session::PlanStatus::Completed,
+                    PlanStatus::Cancelled => return None,
+                };
+                Some(PlanEntry { text: entry.text.clone(), status })
+            });
+            did(AgentActivity::Plan { entries: entries.collect() })
+        }
+        AgentUpdate::Usage { .. } => Vec::new(),
+        AgentUpdate::TurnEnded { turn, stop, .. } => match stop {
+            StopReason::Refusal => vec![Command::Failed {
+                turn: *turn,
+                failure: TurnFailure::ModelRefused { detail: "the model declined to answer".to_owned() },
+            }],
+            StopReason::EndTurn | StopReason::MaxTokens | StopReason::MaxTurnRequests | StopReason::Cancelled | StopReason::Other(_) => {
+                vec![Command::AgentEnded { turn: *turn }]
+            }
+        },
+        AgentUpdate::TurnFailed { turn, message } => {
+            vec![Command::Failed { turn: *turn, failure: TurnFailure::ModelRefused { detail: shortened(message, 400) } }]
+        }
+    }
+}
+
+/// Neighbouring pieces of one text become one event: a model's tokens are not worth a row each.
+pub fn join_deltas(events: &mut Vec<Event>) {
+    let mut joined: Vec<Event> = Vec::with_capacity(events.len());
+    for event in events.drain(..) {
+        if let (
+            Some(Event::Agent { turn, activity: AgentActivity::Text { delta } }),
+            Event::Agent { turn: next_turn, activity: AgentActivity::Text { delta: next } },
+        ) = (joined.last_mut(), &event)
+            && turn == next_turn
+        {
+            delta.push_str(next);
+            continue;
+        }
+        joined.push(event);
+    }
+    *events = joined;
+}
+
+pub fn failure(error: &AgentError) -> TurnFailure {
+    match error {
+        AgentError::Silent { limit, .. } => TurnFailure::AgentSilent { minutes: minutes(*limit) },
+        _ => TurnFailure::AgentCrashed { detail: shortened(&error.to_string(), 400) },
+    }
+}
+
+/// A prompt for an agent that was not there for the conversation.
+pub fn with_transcript(transcript: &str, prompt: &str) -> String {
+    format!(
+        "This goes on with earlier work that you do not remember, because the sandbox was replaced. The branch holds what was done. \
+         The conversation so far:\n\n{transcript}Now they ask: {prompt}"
+    )
+}
+
+/// The message of a commit of what the agent left uncommitted.
+pub fn commit_message(asked: &str, outcome: &TurnOutcome) -> String {
+    let subject = shortened(asked, 72);
+    match outcome {
+        TurnOutcome::Done => subject,
+        TurnOutcome::Stopped { .. } => format!("WIP: {subject}\n\nThe turn was stopped before it was done."),
+        TurnOutcome::Failed { .. } => format!("WIP: {subject}\n\nThe turn failed before it was done."),
+    }
+}
+
+/// Short and stable, for keys.
+pub fn fingerprint(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_one_text_are_one_event() {
+        let text = |delta: &str| Event::Agent { turn: TurnId(1), activity: AgentActivity::Text { delta: delta.into() } };
+        let plan = Event::Agent { turn: TurnId(1), activity: AgentActivity::Plan { entries: vec![] } };
+        let mut events = vec![text("a"), text("b"), plan.clone(), text("c"), text("d")];
+        join_deltas(&mut events);
+        assert_eq!(events, [text("ab"), plan, text("cd")]);
+    }
+}

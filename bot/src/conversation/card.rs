@@ -1,0 +1,160 @@
+//! The living message of a turn: posted through the outbox, then painted over whenever something changed.
+
+use std::{sync::Arc, time::Duration};
+
+use longshore_session::{Activity, OutboxOwner, SessionRecord, SessionState, TurnId, TurnOutcome};
+use longshore_slack::{CardPhase, Message, PlanItem, PlanStatus, Posted, Priority, SlackError, TurnCard};
+use tokio::sync::watch;
+
+use super::view::View;
+use crate::app::App;
+
+/// Slack allows about 50 changes a minute for all cards together.
+const PACE: Duration = Duration::from_secs(3);
+/// A card that shows its time goes on to show it.
+const LIVENESS: Duration = Duration::from_secs(30);
+/// A card whose post Slack never took is not painted.
+const POST_WAIT: Duration = Duration::from_millis(200);
+const POST_WAITS: u32 = 3_000;
+/// How long the last picture is tried.
+const LAST_TRIES: u32 = 8;
+
+/// The newest picture of a card.
+#[derive(Debug, Clone)]
+struct Picture {
+    message: Option<Message>,
+    last: Last,
+}
+
+/// Whether anything will come after a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Last {
+    Yes,
+    No,
+}
+
+/// Paints one turn's card in the background.
+#[derive(Debug)]
+pub struct Painter {
+    pub turn: TurnId,
+    pictures: watch::Sender<Picture>,
+}
+
+pub fn card_key(record: &SessionRecord, turn: TurnId) -> String {
+    format!("{}:card:{turn}", record.id)
+}
+
+impl Painter {
+    pub fn start(app: &Arc<App>, record: &SessionRecord, turn: TurnId) -> Self {
+        let (pictures, seen) = watch::channel(Picture { message: None, last: Last::No });
+        app.tasks.spawn(paint(Arc::clone(app), record.clone(), turn, seen));
+        Self { turn, pictures }
+    }
+
+    /// The older picture, if it was not painted yet, never will be.
+    pub fn show(&self, message: Message, last: Last) {
+        self.pictures.send_if_modified(|picture| {
+            let changed = picture.message.as_ref() != Some(&message) || picture.last != last;
+            *picture = Picture { message: Some(message), last };
+            changed
+        });
+    }
+}
+
+async fn paint(app: Arc<App>, record: SessionRecord, turn: TurnId, mut pictures: watch::Receiver<Picture>) {
+    tokio::select! {
+        () = app.shutdown.cancelled() => {}
+        () = paint_all(&app, &record, turn, &mut pictures) => {}
+    }
+}
+
+async fn paint_all(app: &App, record: &SessionRecord, turn: TurnId, pictures: &mut watch::Receiver<Picture>) {
+    let Some(posted) = posted(app, record, turn).await else { return };
+    let mut painted: Option<Message> = None;
+    let mut tries = 0;
+    loop {
+        let news = |picture: &Picture| picture.message.is_some() && (picture.last == Last::Yes || picture.message != painted);
+        // Closed without news: the session broke off, and whoever takes it up paints on.
+        let Ok(picture) = pictures.wait_for(news).await.map(|picture| picture.clone()) else { return };
+        let Some(message) = picture.message else { return };
+        let priority = if picture.last == Last::Yes { Priority::Final } else { Priority::Progress };
+        match app.slack.update_message(&posted, &message, priority).await {
+            Ok(()) if picture.last == Last::Yes => return,
+            Ok(()) => {
+                painted = Some(message);
+                // The last picture does not wait for the pace.
+                let _ = tokio::time::timeout(PACE, pictures.wait_for(|picture| picture.last == Last::Yes)).await;
+            }
+            Err(SlackError::Refused { code, .. }) => {
+                tracing::warn!(session = %record.id, %turn, code, "Slack refuses a change of the card");
+                return;
+            }
+            Err(error) => {
+                tracing::debug!(session = %record.id, %turn, %error, "the card is late");
+                tries += 1;
+                if picture.last == Last::Yes && tries > LAST_TRIES {
+                    return;
+                }
+                tokio::time::sleep(PACE).await;
+            }
+        }
+    }
+}
+
+/// The card's message, once the outbox has posted it.
+async fn posted(app: &App, record: &SessionRecord, turn: TurnId) -> Option<Posted> {
+    let owner = OutboxOwner::Session(record.id.clone());
+    for _ in 0..POST_WAITS {
+        match app.store.message_of(&owner, card_key(record, turn)).await {
+            Ok(Some(ts)) => return Some(Posted { channel: record.thread.channel.clone(), ts }),
+            Ok(None) => tokio::time::sleep(POST_WAIT).await,
+            Err(error) => {
+                tracing::warn!(session = %record.id, %error, "cannot look for the card");
+                tokio::time::sleep(POST_WAIT).await;
+            }
+        }
+    }
+    None
+}
+
+/// How often a running turn's card is drawn anew although nothing happened.
+pub const fn liveness() -> Duration {
+    LIVENESS
+}
+
+/// The card of a turn as it stands.
+pub fn draw(app: &App, record: &SessionRecord, state: &SessionState, view: &View, turn: TurnId) -> Message {
+    let seen = view.turn(turn);
+    let now = app.clock.now();
+    let phase = match (&state.activity, &seen.outcome) {
+        (_, Some(TurnOutcome::Done)) => CardPhase::Done,
+        (_, Some(TurnOutcome::Stopped { .. })) => CardPhase::Stopped,
+        (_, Some(TurnOutcome::Failed { .. })) => CardPhase::Failed,
+        (Activity::Preparing { .. } | Activity::Idle, None) => CardPhase::Preparing,
+        (Activity::Working { .. }, None) => CardPhase::Working,
+        (Activity::Stopping { .. }, None) => CardPhase::Stopping,
+        (Activity::Finishing { .. }, None) => CardPhase::Finishing,
+    };
+    let asker = state.activity.prompt().map_or(&record.owner, |prompt| &prompt.author.slack_user).clone();
+    let plan = seen.plan.iter().map(|entry| PlanItem {
+        text: entry.text.clone(),
+        status: match entry.status {
+            longshore_session::PlanStatus::Pending => PlanStatus::Pending,
+            longshore_session::PlanStatus::InProgress => PlanStatus::Doing,
+            longshore_session::PlanStatus::Completed => PlanStatus::Done,
+        },
+    });
+    let card = TurnCard {
+        session: record.id.clone(),
+        repo: Some(record.repo.clone()),
+        branch: Some(record.id.branch()),
+        why: Some(record.why.clone()),
+        asker,
+        phase,
+        plan: plan.collect(),
+        step: seen.step.clone(),
+        elapsed: now.since(seen.started.unwrap_or(now)),
+        session_url: None,
+    };
+    card.render()
+}

@@ -1,0 +1,149 @@
+//! Live sessions: one actor each, found by the session's id.
+
+mod actor;
+mod agent_words;
+mod card;
+mod prepare;
+mod reply;
+mod view;
+mod work;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use anyhow::{Result, bail};
+use longshore_session::{Command, Phase, PullRequestRef, Rejection, SessionId, SlackUserId, Timestamp};
+use tokio::sync::{mpsc, oneshot};
+
+pub use view::Standing;
+pub use work::shortened;
+
+use crate::app::App;
+
+/// Messages that may wait for one session's actor. A command waits for room; a note that finds none is dropped (see [`Note`]).
+const MAILBOX: usize = 256;
+
+/// Something that a session's actor is told and need not answer. Each may be lost without harm: the outbox tells again on its regular
+/// round, and a phase that is not noted is missing from the receipt only.
+#[derive(Debug)]
+pub enum Note {
+    /// A message of the session's was sent.
+    Sent { key: String, at: Timestamp },
+    /// Nothing is owed to the thread any more.
+    OutboxEmpty,
+    /// The gateway saw the turn get this far.
+    Reached { phase: Phase, at: Timestamp },
+}
+
+#[derive(Debug)]
+enum Letter {
+    Do { command: Command, answer: oneshot::Sender<Result<(), Rejection>> },
+    Note(Note),
+    /// Phases that were reached before the prompt came here.
+    Phases(Vec<(Phase, Timestamp)>),
+    Standing { answer: oneshot::Sender<Standing> },
+    /// The agent called its tool, or somebody pressed the button.
+    OpenPullRequest { title: Option<String>, done: Option<String>, answer: oneshot::Sender<Result<PullRequestRef, String>> },
+    Say { text: String, answer: oneshot::Sender<Result<(), String>> },
+    /// Only wakes the actor, which then looks at what it owes.
+    Wake,
+}
+
+/// The actors of the sessions that are awake.
+#[derive(Debug, Default)]
+pub struct Conversations {
+    awake: Mutex<HashMap<SessionId, mpsc::Sender<Letter>>>,
+}
+
+impl Conversations {
+    /// Tells a session's actor, if it is awake.
+    pub fn note(&self, session: &SessionId, note: Note) {
+        if let Some(mailbox) = self.lock().get(session) {
+            let _ = mailbox.try_send(Letter::Note(note));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, mpsc::Sender<Letter>>> {
+        self.awake.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wakes a session: it takes up whatever it owes.
+pub async fn wake(app: &Arc<App>, session: &SessionId) -> Result<()> {
+    deliver(app, session, Letter::Wake).await
+}
+
+/// Gives a session a command. The inner result is the state machine's.
+pub async fn command(app: &Arc<App>, session: &SessionId, command: Command) -> Result<Result<(), Rejection>> {
+    let (answer, answered) = oneshot::channel();
+    deliver(app, session, Letter::Do { command, answer }).await?;
+    Ok(answered.await?)
+}
+
+/// Hands over when the newest prompt's way was where.
+pub async fn phases(app: &Arc<App>, session: &SessionId, phases: Vec<(Phase, Timestamp)>) -> Result<()> {
+    deliver(app, session, Letter::Phases(phases)).await
+}
+
+/// Where a session stands now.
+pub async fn standing(app: &Arc<App>, session: &SessionId) -> Result<Standing> {
+    let (answer, answered) = oneshot::channel();
+    deliver(app, session, Letter::Standing { answer }).await?;
+    Ok(answered.await?)
+}
+
+/// Saves the session's work and opens its pull request. The inner error is for whoever asked.
+pub async fn open_pull_request(
+    app: &Arc<App>,
+    session: &SessionId,
+    title: Option<String>,
+    done: Option<String>,
+) -> Result<Result<PullRequestRef, String>> {
+    let (answer, answered) = oneshot::channel();
+    deliver(app, session, Letter::OpenPullRequest { title, done, answer }).await?;
+    Ok(answered.await?)
+}
+
+/// Says something of the agent's in the thread. The inner error is for the agent.
+pub async fn say(app: &Arc<App>, session: &SessionId, text: String) -> Result<Result<(), String>> {
+    let (answer, answered) = oneshot::channel();
+    deliver(app, session, Letter::Say { text, answer }).await?;
+    Ok(answered.await?)
+}
+
+/// Asks a session to stop its turn.
+pub async fn stop(app: &Arc<App>, session: &SessionId, by: SlackUserId) -> Result<Result<(), Rejection>> {
+    command(app, session, Command::Stop { by }).await
+}
+
+async fn deliver(app: &Arc<App>, session: &SessionId, letter: Letter) -> Result<()> {
+    let mut letter = letter;
+    // An actor that fell asleep in this very moment hands the letter back; the next one takes it.
+    for _ in 0..3 {
+        let mailbox = mailbox(app, session);
+        match mailbox.send(letter).await {
+            Ok(()) => return Ok(()),
+            Err(returned) => letter = returned.0,
+        }
+        if app.shutdown.is_cancelled() {
+            bail!("the service is shutting down");
+        }
+    }
+    bail!("session {session} cannot be woken")
+}
+
+fn mailbox(app: &Arc<App>, session: &SessionId) -> mpsc::Sender<Letter> {
+    let mut awake = app.conversations.lock();
+    if let Some(mailbox) = awake.get(session)
+        && !mailbox.is_closed()
+    {
+        return mailbox.clone();
+    }
+    let (mailbox, letters) = mpsc::channel(MAILBOX);
+    awake.insert(session.clone(), mailbox.clone());
+    drop(awake);
+    app.tasks.spawn(actor::run(Arc::clone(app), session.clone(), letters));
+    mailbox
+}

@@ -1,0 +1,182 @@
+//! What a turn's end is told with.
+
+use std::time::Duration;
+
+use longshore_session::{OutboxDraft, Phase, Prompt, SessionRecord, SessionState, TurnFailure, TurnId, TurnOutcome};
+use longshore_slack::{DiffStat, FinalReply, Outcome, PullRequestLink, ReceiptPhase};
+
+use super::{
+    view::{TurnView, View},
+    work::Saved,
+};
+use crate::outbox::Owed;
+
+/// The messages of the final reply, with keys that no other message of the thread has.
+pub fn final_reply(
+    record: &SessionRecord,
+    state: &SessionState,
+    view: &View,
+    ended: &Ended<'_>,
+) -> Result<Vec<OutboxDraft>, serde_json::Error> {
+    let seen = view.turn(ended.turn);
+    let outcome = match ended.outcome {
+        TurnOutcome::Done => Outcome::Done { summary: seen.answer.trim().to_owned() },
+        TurnOutcome::Stopped { by } => Outcome::Stopped { by: Some(by.clone()) },
+        TurnOutcome::Failed { failure } => {
+            let (what, next) = words(failure);
+            Outcome::Failed { what, next, reference: format!("{} turn {}", record.id, ended.turn) }
+        }
+    };
+    let diff = ended.saved.filter(|saved| saved.ahead > 0).map(|saved| DiffStat {
+        files: saved.files as usize,
+        added: saved.insertions as usize,
+        removed: saved.deletions as usize,
+    });
+    let reply = FinalReply {
+        session: record.id.clone(),
+        repo: Some(record.repo.clone()),
+        asker: ended.prompt.author.slack_user.clone(),
+        outcome,
+        diff,
+        pull_request: state.pull_request.as_ref().map(|pull| PullRequestLink {
+            url: pull.url.clone(),
+            number: pull.number,
+            title: pull.title.clone(),
+        }),
+        receipt: receipt(ended.prompt, &seen),
+        note: ended.note.clone(),
+    };
+    reply
+        .render()
+        .into_iter()
+        .enumerate()
+        .map(|(index, message)| {
+            let part = if index == 0 { String::new() } else { format!(":{}", index + 1) };
+            let key = format!("{}:final:{}{part}", record.id, ended.turn);
+            let thread = Some(record.thread.thread.clone());
+            Owed { channel: record.thread.channel.clone(), thread, message }.draft("final", key)
+        })
+        .collect()
+}
+
+/// A turn that ended.
+pub struct Ended<'a> {
+    pub turn: TurnId,
+    pub prompt: &'a Prompt,
+    pub outcome: &'a TurnOutcome,
+    /// None where there was no sandbox to save from.
+    pub saved: Option<&'a Saved>,
+    pub note: Option<String>,
+}
+
+/// How long each part of the way took.
+fn receipt(prompt: &Prompt, seen: &TurnView) -> Vec<ReceiptPhase> {
+    let mut parts = Vec::new();
+    let mut part = |name: &str, from: Option<longshore_session::Timestamp>, to: Option<longshore_session::Timestamp>| {
+        if let (Some(from), Some(to)) = (from, to) {
+            parts.push(ReceiptPhase { name: name.to_owned(), took: to.since(from) });
+        }
+    };
+    part("classified", Some(prompt.received), seen.at(Phase::Classified));
+    part("sandbox", seen.started, seen.at(Phase::SandboxReady));
+    part("sync", seen.at(Phase::SandboxReady), seen.at(Phase::Synced));
+    part("first token", seen.at(Phase::Synced), seen.at(Phase::FirstToken));
+    part("turn", seen.started, seen.at(Phase::TurnEnded));
+    parts
+}
+
+/// What happened and what to do, for the person who asked.
+pub fn words(failure: &TurnFailure) -> (String, String) {
+    let (what, next) = match failure {
+        TurnFailure::NoImage { detail } => (
+            format!("There is no image to start from: {detail}"),
+            "`/agent repos` shows the image's state. Reply here once it is mended, I go on from this request.".to_owned(),
+        ),
+        TurnFailure::EngineUnavailable => (
+            "The sandbox engine (Docker) does not answer.".to_owned(),
+            "Whoever runs Longshore must start it. Reply here then, nothing is lost.".to_owned(),
+        ),
+        TurnFailure::DiskFull => (
+            "The disk is full.".to_owned(),
+            "Whoever runs Longshore must make room. Reply here then, nothing is lost.".to_owned(),
+        ),
+        TurnFailure::SandboxStart { detail } => {
+            (format!("The sandbox could not be started: {detail}"), "Reply here to try again.".to_owned())
+        }
+        TurnFailure::Sync { detail } => (
+            format!("The sandbox could not be brought up to date with the base branch: {detail}"),
+            "See that the base branch in the manifest exists, then reply here to try again.".to_owned(),
+        ),
+        TurnFailure::RepositoryGone => (
+            "I cannot reach the repository any more: it was removed, or the GitHub App lost its access.".to_owned(),
+            "See that the App is installed on it, then reply here to try again.".to_owned(),
+        ),
+        TurnFailure::SandboxOutOfMemory { limit_mb } => (
+            format!("The sandbox used up its {limit_mb} MiB of memory and was ended."),
+            "Ask for less at once, or raise `limits.memory_mb` in the repository's manifest; reply here to go on in a new sandbox.".to_owned(),
+        ),
+        TurnFailure::SandboxKilled { detail } => (
+            format!("The sandbox ended before the work was done: {detail}"),
+            "Reply here to go on in a new sandbox, from what was last pushed.".to_owned(),
+        ),
+        TurnFailure::AgentCrashed { detail } => {
+            (format!("The agent broke off: {detail}"), "Reply here to go on in a new sandbox, from what was last pushed.".to_owned())
+        }
+        TurnFailure::AgentSilent { minutes } => (
+            format!("The agent said nothing for {minutes} min, so I ended the turn."),
+            "Reply here to go on; a smaller step may help.".to_owned(),
+        ),
+        TurnFailure::TurnTimeout { minutes } => (
+            format!("The turn reached its limit of {minutes} min."),
+            "What was done is saved. Reply here to go on.".to_owned(),
+        ),
+        TurnFailure::ModelRefused { detail } => (
+            format!("The model's provider refused: {detail}"),
+            "Put the request in other words, or have whoever runs Longshore check the model's key and limits; then reply here.".to_owned(),
+        ),
+        TurnFailure::Push { detail } => (
+            format!("The work is done, but could not be pushed: {detail}"),
+            "It is kept in the sandbox. Reply here to try again.".to_owned(),
+        ),
+        TurnFailure::Internal => (
+            "Something went wrong on my side.".to_owned(),
+            "Reply here to try again. If it happens again, give the reference to whoever runs Longshore.".to_owned(),
+        ),
+    };
+    (what, next)
+}
+
+/// A duration's whole minutes, at least one.
+pub fn minutes(span: Duration) -> u64 {
+    (span.as_secs() / 60).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_says_what_to_do() {
+        let detail = || "detail".to_owned();
+        let failures = [
+            TurnFailure::NoImage { detail: detail() },
+            TurnFailure::EngineUnavailable,
+            TurnFailure::DiskFull,
+            TurnFailure::SandboxStart { detail: detail() },
+            TurnFailure::Sync { detail: detail() },
+            TurnFailure::RepositoryGone,
+            TurnFailure::SandboxOutOfMemory { limit_mb: 5 },
+            TurnFailure::SandboxKilled { detail: detail() },
+            TurnFailure::AgentCrashed { detail: detail() },
+            TurnFailure::AgentSilent { minutes: 5 },
+            TurnFailure::TurnTimeout { minutes: 5 },
+            TurnFailure::ModelRefused { detail: detail() },
+            TurnFailure::Push { detail: detail() },
+            TurnFailure::Internal,
+        ];
+        for failure in failures {
+            let (what, next) = words(&failure);
+            assert!(what.len() > 15 && (next.contains("eply here") || next.contains("reply here")), "{failure:?}: {what} / {next}");
+        }
+    }
+}

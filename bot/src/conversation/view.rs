@@ -1,0 +1,157 @@
+//! A session's log, folded into what people see of the running turn.
+
+use std::collections::BTreeMap;
+
+use longshore_session::{
+    Activity, AgentActivity, Event, Phase, PlanEntry, Prompt, SandboxId, SessionState, SlackUserId, Timestamp, TurnId, TurnOutcome,
+};
+
+/// What a list shows of a session.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    pub state: SessionState,
+    /// Since when it is in this state.
+    pub since: Timestamp,
+    pub step: Option<String>,
+}
+
+impl Standing {
+    /// Who asked for what runs now.
+    pub fn asker(&self) -> Option<&SlackUserId> {
+        self.state.activity.prompt().map(|prompt| &prompt.author.slack_user)
+    }
+}
+
+/// One turn, as told by its events.
+#[derive(Debug, Clone, Default)]
+pub struct TurnView {
+    pub started: Option<Timestamp>,
+    pub sandbox: Option<SandboxId>,
+    pub plan: Vec<PlanEntry>,
+    /// What the agent does now.
+    pub step: Option<String>,
+    /// The agent's words since it last used a tool: at the turn's end, its answer.
+    pub answer: String,
+    /// The next words begin a new answer.
+    answer_closed: bool,
+    pub phases: Vec<(Phase, Timestamp)>,
+    pub outcome: Option<TurnOutcome>,
+}
+
+/// Every turn of the session, and what it was asked.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    pub turns: BTreeMap<TurnId, TurnView>,
+    pub asked: BTreeMap<TurnId, Prompt>,
+    /// When the state last changed.
+    pub since: Option<Timestamp>,
+}
+
+/// Bytes of an answer that are kept: more than any thread takes.
+const ANSWER: usize = 200_000;
+
+impl View {
+    /// Takes an event in; `state` is the state after it.
+    pub fn take(&mut self, event: &Event, at: Timestamp, state: &SessionState) {
+        match event {
+            Event::TurnStarted { turn, .. } => {
+                self.turns.entry(*turn).or_default().started = Some(at);
+                if let Some(prompt) = state.activity.prompt() {
+                    self.asked.insert(*turn, prompt.clone());
+                }
+                self.since = Some(at);
+            }
+            Event::TurnRunning { turn, sandbox } => {
+                self.turns.entry(*turn).or_default().sandbox = Some(sandbox.clone());
+                self.since = Some(at);
+            }
+            Event::Agent { turn, activity } => self.turns.entry(*turn).or_default().agent(activity),
+            Event::PhaseReached { turn, phase, at } => {
+                let phases = &mut self.turns.entry(*turn).or_default().phases;
+                if !phases.iter().any(|(known, _)| known == phase) {
+                    phases.push((*phase, *at));
+                }
+            }
+            Event::TurnFinishing { turn, .. } | Event::StopRequested { turn, .. } => {
+                self.turns.entry(*turn).or_default().step = None;
+                self.since = Some(at);
+            }
+            Event::TurnEnded { turn, outcome } => {
+                self.turns.entry(*turn).or_default().outcome = Some(outcome.clone());
+                self.since = Some(at);
+            }
+            Event::PromptAccepted { .. } | Event::PromptEdited { .. } | Event::PromptWithdrawn { .. } | Event::PullRequestOpened { .. } => {}
+        }
+    }
+
+    pub fn turn(&self, turn: TurnId) -> TurnView {
+        self.turns.get(&turn).cloned().unwrap_or_default()
+    }
+
+    pub fn has_reached(&self, turn: TurnId, phase: Phase) -> bool {
+        self.turns.get(&turn).is_some_and(|view| view.phases.iter().any(|(known, _)| *known == phase))
+    }
+
+    pub fn standing(&self, state: &SessionState) -> Standing {
+        let step = state.activity.turn().and_then(|turn| self.turns.get(&turn)).and_then(|view| view.step.clone());
+        Standing { state: state.clone(), since: self.since.unwrap_or(Timestamp(0)), step }
+    }
+
+    /// Whether an earlier turn's conversation is unknown to the agent of this sandbox.
+    pub fn is_strange_to(&self, turn: TurnId, sandbox: &SandboxId) -> bool {
+        let last = self.turns.range(..turn).rev().find_map(|(_, view)| view.sandbox.as_ref());
+        last.is_some_and(|last| last != sandbox)
+    }
+
+    /// The conversation before this turn, for an agent that does not know it.
+    pub fn transcript(&self, before: TurnId) -> String {
+        let mut text = String::new();
+        for (turn, view) in self.turns.range(..before) {
+            let asked = self.asked.get(turn).map_or("", |prompt| prompt.text.as_str());
+            text.push_str(&format!("They asked: {asked}\nYou answered: {}\n\n", view.answer.trim()));
+        }
+        text
+    }
+}
+
+impl TurnView {
+    fn agent(&mut self, activity: &AgentActivity) {
+        match activity {
+            AgentActivity::Text { delta } => {
+                if self.answer_closed {
+                    self.answer.clear();
+                    self.answer_closed = false;
+                }
+                if self.answer.len() < ANSWER {
+                    self.answer.push_str(delta);
+                }
+            }
+            AgentActivity::Thought { .. } => {
+                if self.step.is_none() {
+                    self.step = Some("Thinking".to_owned());
+                }
+            }
+            AgentActivity::ToolStarted { words, .. } => {
+                self.answer_closed = true;
+                self.step = Some(words.clone());
+            }
+            AgentActivity::ToolEnded { .. } => self.answer_closed = true,
+            AgentActivity::Plan { entries } => self.plan.clone_from(entries),
+        }
+    }
+
+    pub fn at(&self, phase: Phase) -> Option<Timestamp> {
+        self.phases.iter().find(|(known, _)| *known == phase).map(|(_, at)| *at)
+    }
+}
+
+/// One word for the session index.
+pub fn phase_word(activity: &Activity) -> &'static str {
+    match activity {
+        Activity::Idle => "idle",
+        Activity::Preparing { .. } => "preparing",
+        Activity::Working { .. } => "working",
+        Activity::Stopping { .. } => "stopping",
+        Activity::Finishing { .. } => "finishing",
+    }
+}

@@ -1,0 +1,179 @@
+//! What an agent left in its sandbox: committed in the author's name, pushed to the session's own branch, and made into a pull request.
+
+use std::time::Duration;
+
+use longshore_github::{As, PullRequestDraft, Readiness};
+use longshore_sandbox::Exec;
+use longshore_session::{Person, PullRequestRef, RepositoryManifest, SandboxId, SessionRecord, TurnFailure};
+
+use super::prepare::{failure, tail};
+use crate::app::App;
+
+const PUSH_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Commits what is there (the message comes on stdin), pushes if the branch is ahead of what was pushed, and reports in lines `key=value`.
+const SAVE: &str = r#"
+set -e
+message=$(cat)
+git add --all
+if ! git diff --cached --quiet; then
+  printf '%s\n' "$message" | git commit --quiet --no-verify --cleanup=strip --file=-
+fi
+head=$(git rev-parse HEAD)
+pushed=$(git rev-parse --quiet --verify "refs/remotes/origin/$BRANCH" || true)
+ahead=$(git rev-list --count "origin/$BASE..HEAD")
+if [ "$head" != "$pushed" ] && { [ "$ahead" != 0 ] || [ -n "$pushed" ]; }; then
+  git push --quiet origin "HEAD:refs/heads/$BRANCH" >&2
+  git update-ref "refs/remotes/origin/$BRANCH" "$head"
+  echo pushed=yes
+fi
+echo "head=$head"
+echo "ahead=$ahead"
+echo "stat=$(git diff --shortstat "origin/$BASE...HEAD")"
+"#;
+
+/// The state of the session's branch after its work was saved.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Saved {
+    pub head: String,
+    /// Commits that the base has not.
+    pub ahead: u32,
+    pub files: u32,
+    pub insertions: u32,
+    pub deletions: u32,
+    /// Something was pushed just now.
+    pub pushed: Pushed,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pushed {
+    Yes,
+    #[default]
+    No,
+}
+
+/// Commits and pushes. Doing it twice changes nothing the second time.
+pub async fn save(
+    app: &App,
+    record: &SessionRecord,
+    manifest: &RepositoryManifest,
+    sandbox: &SandboxId,
+    message: &str,
+) -> Result<Saved, TurnFailure> {
+    let exec = Exec::shell(SAVE)
+        .variable("BASE", &manifest.base_branch)
+        .variable("BRANCH", record.id.branch())
+        .stdin(message.to_owned())
+        .timeout(PUSH_TIMEOUT)
+        .output_limit(16 << 10);
+    let output = app.engine.exec(sandbox, exec).await.map_err(|error| failure(&error))?;
+    if output.succeeded() {
+        return Ok(read_report(&output.stdout_text()));
+    }
+    let said = output.stderr_text();
+    tracing::error!(%sandbox, end = ?output.end, "cannot commit or push");
+    if said.contains("No space left") {
+        return Err(TurnFailure::DiskFull);
+    }
+    Err(TurnFailure::Push { detail: tail(said.trim(), 400) })
+}
+
+fn read_report(text: &str) -> Saved {
+    let mut saved = Saved::default();
+    for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
+        match key {
+            "head" => saved.head = value.to_owned(),
+            "ahead" => saved.ahead = value.parse().unwrap_or(0),
+            "pushed" => saved.pushed = Pushed::Yes,
+            // " 2 files changed, 3 insertions(+), 1 deletion(-)"
+            "stat" => {
+                for part in value.split(',') {
+                    let number = part.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0);
+                    if part.contains("file") {
+                        saved.files = number;
+                    } else if part.contains("insertion") {
+                        saved.insertions = number;
+                    } else if part.contains("deletion") {
+                        saved.deletions = number;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    saved
+}
+
+/// What goes into a pull request beside the branch.
+pub struct Description<'a> {
+    pub title: &'a str,
+    /// What was done and how it was checked, as markdown.
+    pub done: &'a str,
+    /// What was asked.
+    pub asked: &'a str,
+    pub author: &'a Person,
+}
+
+/// Opens the session's pull request, or finds the one that is open already.
+pub async fn open_pull_request(
+    app: &App,
+    record: &SessionRecord,
+    manifest: &RepositoryManifest,
+    description: Description<'_>,
+) -> Result<PullRequestRef, longshore_github::GitHubError> {
+    let permalink = app.slack.permalink(&record.thread.channel, &record.thread.thread).await.ok();
+    let draft = PullRequestDraft {
+        repo: record.repo.clone(),
+        head: record.id.branch(),
+        base: manifest.base_branch.clone(),
+        title: shortened(description.title, 200),
+        body: body(&description, permalink.as_deref(), record),
+        readiness: Readiness::Ready,
+    };
+    let person = app.config.people.get(description.author.slack_user.as_str());
+    let token = person.and_then(|person| std::env::var(&person.github_token_env).ok()).filter(|token| !token.trim().is_empty());
+    let by = match token {
+        Some(token) => As::User(token.trim().to_owned().into()),
+        None => As::App,
+    };
+    let opened = app.github.ensure_pull_request(&draft, &by).await?;
+    Ok(PullRequestRef { number: opened.number, url: opened.url, title: draft.title })
+}
+
+fn body(description: &Description<'_>, permalink: Option<&str>, record: &SessionRecord) -> String {
+    let asked: String = description.asked.lines().map(|line| format!("> {line}\n")).collect();
+    let thread = match permalink {
+        Some(permalink) => format!("[the Slack thread]({permalink})"),
+        None => "a Slack thread".to_owned(),
+    };
+    format!(
+        "## Asked\n\n{asked}\n{name} asked for this in {thread}.\n\n## Done\n\n{done}\n\n---\nLongshore session `{session}`\n",
+        name = description.author.name,
+        done = description.done.trim(),
+        session = record.id,
+    )
+}
+
+/// On one line, at most `limit` characters.
+pub fn shortened(text: &str, limit: usize) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= limit {
+        return line;
+    }
+    let mut short: String = line.chars().take(limit.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_read() {
+        let saved = read_report("pushed=yes\nhead=abc\nahead=2\nstat= 2 files changed, 13 insertions(+), 1 deletion(-)\n");
+        let wanted = Saved { head: "abc".into(), ahead: 2, files: 2, insertions: 13, deletions: 1, pushed: Pushed::Yes };
+        assert_eq!(saved, wanted);
+        assert_eq!(read_report("head=abc\nahead=0\nstat=\n"), Saved { head: "abc".into(), ..Saved::default() });
+    }
+}

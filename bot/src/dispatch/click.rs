@@ -1,0 +1,88 @@
+//! Buttons and pickers.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use longshore_session::{OutboxOwner, SessionId};
+use longshore_slack::{Action, ActionClick, Message, Notice, PickerDone, SlackError};
+
+use super::{
+    access::{self, Direct, Place},
+    post::whisper,
+};
+use crate::{app::App, conversation, outbox::Owed, routing};
+
+pub async fn click(app: &Arc<App>, click: ActionClick) -> Result<()> {
+    let Some(action) = click.action.clone() else { return Ok(()) };
+    let direct = if click.channel.as_str().starts_with('D') { Direct::Yes } else { Direct::No };
+    let place = Place { team: &click.team, channel: &click.channel, direct };
+    if let Err(refusal) = access::check(&app.config.access, place, &click.user) {
+        return answer(app, &click, refusal.render()).await;
+    }
+    match action {
+        Action::Stop(session) => stop(app, &click, &session).await,
+        Action::OpenPullRequest(session) => open_pull_request(app, &click, &session).await,
+        Action::PickRepository { prompt, repo } => {
+            // Whoever is first decides; a second click finds the ask gone.
+            let Some(ask) = app.store.ask(prompt).await? else { return answer(app, &click, Notice::Outdated.render()).await };
+            if app.manifest(&repo).is_none() {
+                return answer(app, &click, Notice::Outdated.render()).await;
+            }
+            let why = format!("picked by <@{}>", click.user);
+            match routing::settle(app, ask, repo.clone(), why).await? {
+                Some(_) => replace(app, &click, PickerDone::Picked { repo, by: click.user.clone() }.render()).await,
+                None => answer(app, &click, Notice::Outdated.render()).await,
+            }
+        }
+        Action::Withdraw(prompt) => match app.store.take_ask(prompt).await? {
+            Some(_) => replace(app, &click, PickerDone::Withdrawn { by: click.user.clone() }.render()).await,
+            None => answer(app, &click, Notice::Outdated.render()).await,
+        },
+        Action::Link => Ok(()),
+    }
+}
+
+async fn stop(app: &Arc<App>, click: &ActionClick, session: &SessionId) -> Result<()> {
+    if app.store.session(session.clone()).await?.is_none() {
+        return answer(app, click, Notice::Outdated.render()).await;
+    }
+    match conversation::stop(app, session, click.user.clone()).await? {
+        // The card says that it is being stopped.
+        Ok(()) => Ok(()),
+        Err(_) => answer(app, click, Notice::NothingToStop.render()).await,
+    }
+}
+
+async fn open_pull_request(app: &Arc<App>, click: &ActionClick, session: &SessionId) -> Result<()> {
+    let Some(record) = app.store.session(session.clone()).await? else {
+        return answer(app, click, Notice::Outdated.render()).await;
+    };
+    let words = match conversation::open_pull_request(app, session, None, None).await? {
+        Ok(pull) => format!("Pull request #{} is open: {}", pull.number, pull.url),
+        Err(reason) => return answer(app, click, Notice::Update { words: reason }.render()).await,
+    };
+    let message = Notice::Update { words }.render();
+    let owner = OutboxOwner::Session(session.clone());
+    let owed = Owed { channel: record.thread.channel, thread: Some(record.thread.thread), message };
+    app.store.enqueue(&owner, owed.draft("notice", format!("{session}:opened"))?).await?;
+    app.outbox.nudge(owner);
+    Ok(())
+}
+
+/// Tells the person who clicked.
+async fn answer(app: &App, click: &ActionClick, message: Message) -> Result<()> {
+    whisper(app, &click.channel, click.thread_ts.clone(), &click.user, message).await
+}
+
+/// Puts something in the place of the message with the button.
+async fn replace(app: &App, click: &ActionClick, message: Message) -> Result<()> {
+    let Some(response_url) = &click.response_url else { return Ok(()) };
+    match app.slack.respond_replacing(response_url, &message).await {
+        Err(error @ (SlackError::RateLimited { .. } | SlackError::Transient { .. })) => Err(error.into()),
+        Err(error) => {
+            tracing::warn!(%error, "the picker cannot be replaced");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}

@@ -1,0 +1,87 @@
+//! Takes deliveries out of the inbox and hands each to its handler.
+
+mod access;
+mod click;
+mod command;
+mod post;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Result;
+use longshore_session::InboxRow;
+use longshore_slack::Inbound;
+use tokio::{sync::Notify, task::JoinSet};
+use tracing::Instrument;
+
+use crate::{app::App, intake::as_delivered};
+
+/// A handler that is not done by then has died: the delivery is taken again.
+const LEASE: Duration = Duration::from_secs(300);
+/// Deliveries that are handled at once; each lane has one at the most.
+const AT_ONCE: usize = 32;
+/// A delivery that fails this often is given up, with an error in the log.
+const ATTEMPTS: u32 = 8;
+const ROUND: Duration = Duration::from_secs(1);
+/// The wait before the second attempt, doubled with each further one.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Runs until shutdown; what is being handled then is finished or comes again at the next start.
+pub async fn run(app: Arc<App>, arrived: Arc<Notify>) {
+    let mut handlers: JoinSet<()> = JoinSet::new();
+    loop {
+        let claimed = if handlers.len() < AT_ONCE { app.store.claim_delivery(LEASE).await } else { Ok(None) };
+        match claimed {
+            Ok(Some(row)) => {
+                let app = Arc::clone(&app);
+                let span = tracing::info_span!("delivery", key = row.delivery.key);
+                handlers.spawn(async move { handle(&app, row).await }.instrument(span));
+                continue;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the inbox cannot be read; trying again"),
+        }
+        tokio::select! {
+            () = app.shutdown.cancelled() => break,
+            () = arrived.notified(), if handlers.len() < AT_ONCE => {}
+            // The end of one frees its lane.
+            Some(ended) = handlers.join_next(), if !handlers.is_empty() => if let Err(error) = ended {
+                tracing::error!(%error, "a handler broke off; its delivery comes again");
+            },
+            () = tokio::time::sleep(ROUND) => {}
+        }
+    }
+    let _ = tokio::time::timeout(Duration::from_secs(5), async { while handlers.join_next().await.is_some() {} }).await;
+}
+
+async fn handle(app: &Arc<App>, row: InboxRow) {
+    let key = row.delivery.key.clone();
+    let settled = match attempt(app, &row).await {
+        Ok(()) => app.store.delivery_done(key).await,
+        Err(error) if row.attempts >= ATTEMPTS => {
+            tracing::error!(error = format!("{error:#}"), attempts = row.attempts, "a delivery is given up");
+            app.store.delivery_done(key).await
+        }
+        Err(error) => {
+            tracing::warn!(error = format!("{error:#}"), attempts = row.attempts, "a delivery failed; it comes again");
+            app.store.release_delivery(key, RETRY * 2u32.saturating_pow(row.attempts)).await
+        }
+    };
+    if let Err(error) = settled {
+        tracing::error!(%error, "a delivery's end cannot be stored; it comes again after its lease");
+    }
+}
+
+async fn attempt(app: &Arc<App>, row: &InboxRow) -> Result<()> {
+    match Inbound::parse(&as_delivered(&row.delivery), &app.bot) {
+        Inbound::Message(post) => post::message(app, row, post).await,
+        Inbound::MessageChanged(edit) => post::edited(app, edit).await,
+        Inbound::MessageDeleted(gone) => post::deleted(app, gone).await,
+        Inbound::Command(call) => command::command(app, call).await,
+        Inbound::Action(click) => click::click(app, click).await,
+        Inbound::ViewSubmitted(_) | Inbound::HomeOpened(_) => Ok(()),
+        Inbound::Ignored(why) => {
+            tracing::debug!(?why, "ignored");
+            Ok(())
+        }
+    }
+}

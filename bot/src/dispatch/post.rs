@@ -1,0 +1,134 @@
+//! What somebody wrote, changed or took back.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use longshore_session::{
+    Ask, AskState, ChannelId, Command, InboxRow, MessageTs, Phase, Prompt, PromptId, Rejection, SessionRecord, SlackUserId, ThreadKey,
+};
+use longshore_slack::{DeletedPost, EditedPost, EphemeralTo, Message, Notice, Post, SlackError};
+use sha2::{Digest, Sha256};
+
+use super::access::{self, Direct, Place};
+use crate::{app::App, conversation, dispatch::command, routing};
+
+pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
+    let thread = ThreadKey { team: post.team.clone(), channel: post.channel.clone(), thread: post.thread().clone() };
+    let called = post.mentions_bot || post.is_direct();
+    let sessions = if post.thread_ts.is_some() { app.store.sessions_of(thread.clone()).await? } else { Vec::new() };
+    if !called && sessions.is_empty() {
+        return Ok(());
+    }
+    let direct = if post.is_direct() { Direct::Yes } else { Direct::No };
+    let place = Place { team: &post.team, channel: &post.channel, direct };
+    if let Err(refusal) = access::check(&app.config.access, place, &post.user) {
+        tracing::info!(user = %post.user, channel = %post.channel, ?refusal, "not allowed");
+        // Talk between others in a thread is no request, so it needs no refusal.
+        return if called { whisper(app, &post.channel, Some(thread.thread), &post.user, refusal.render()).await } else { Ok(()) };
+    }
+    match post.text.trim().to_lowercase().as_str() {
+        "" if called => return whisper(app, &post.channel, Some(thread.thread), &post.user, Notice::Empty.render()).await,
+        "" => return Ok(()),
+        "stop" if post.thread_ts.is_some() => return stop(app, &thread, &sessions, &post.user).await,
+        "status" if called => {
+            let status = command::status(app, &post.user).await?;
+            return whisper(app, &post.channel, Some(thread.thread), &post.user, status).await;
+        }
+        _ => {}
+    }
+    let prompt = Prompt {
+        id: prompt_id(&post.channel, &post.ts),
+        author: app.person(&post.user).await?,
+        text: post.text.trim().to_owned(),
+        post: post.ts.clone(),
+        received: row.delivery.received,
+    };
+    let acknowledged = app.acknowledged.take(&row.delivery.key).map(|at| (Phase::Acknowledged, at));
+    match sessions.first() {
+        Some(session) => {
+            // Refused as a duplicate where this delivery was handled before: then there is nothing left to do.
+            let _ = conversation::command(app, &session.id, Command::Accept { prompt }).await?;
+            conversation::phases(app, &session.id, acknowledged.into_iter().collect()).await
+        }
+        None => {
+            let ask = Ask { prompt, thread, state: AskState::Routing, candidates: Vec::new(), phases: acknowledged.into_iter().collect() };
+            app.store.put_ask(ask.clone()).await?;
+            routing::route(app, ask);
+            Ok(())
+        }
+    }
+}
+
+async fn stop(app: &Arc<App>, thread: &ThreadKey, sessions: &[SessionRecord], by: &SlackUserId) -> Result<()> {
+    let mut stopped = false;
+    for session in sessions {
+        stopped |= conversation::stop(app, &session.id, by.clone()).await?.is_ok();
+    }
+    for ask in app.store.asks_of(thread.clone()).await? {
+        if app.store.take_ask(ask.prompt.id.clone()).await?.is_some() {
+            stopped = true;
+            routing::end(app, &ask, Notice::PromptWithdrawn.render()).await?;
+        }
+    }
+    if stopped { Ok(()) } else { whisper(app, &thread.channel, Some(thread.thread.clone()), by, Notice::NothingToStop.render()).await }
+}
+
+/// An edit of a prompt that nobody has begun replaces it.
+pub async fn edited(app: &Arc<App>, edit: EditedPost) -> Result<()> {
+    let text = edit.text.trim().to_owned();
+    if text.is_empty() {
+        return Ok(());
+    }
+    if let Some(mut ask) = app.store.ask(prompt_id(&edit.channel, &edit.ts)).await? {
+        ask.prompt.text = text;
+        return Ok(app.store.put_ask(ask).await?);
+    }
+    for session in working_in(app, &edit.channel).await? {
+        let command = Command::Edit { post: edit.ts.clone(), text: text.clone() };
+        let notice = match conversation::command(app, &session.id, command).await? {
+            Ok(()) => Notice::PromptReplaced,
+            Err(Rejection::AlreadyStarted) => Notice::EditTooLate,
+            Err(_) => continue,
+        };
+        return whisper(app, &edit.channel, Some(session.thread.thread), &edit.user, notice.render()).await;
+    }
+    Ok(())
+}
+
+/// A prompt whose message is deleted before it began is withdrawn.
+pub async fn deleted(app: &Arc<App>, gone: DeletedPost) -> Result<()> {
+    if app.store.take_ask(prompt_id(&gone.channel, &gone.ts)).await?.is_some() {
+        return Ok(());
+    }
+    for session in working_in(app, &gone.channel).await? {
+        if conversation::command(app, &session.id, Command::Withdraw { post: gone.ts.clone() }).await?.is_ok() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn working_in(app: &App, channel: &ChannelId) -> Result<Vec<SessionRecord>> {
+    let working = app.store.working_sessions().await?;
+    Ok(working.into_iter().filter(|session| session.thread.channel == *channel).collect())
+}
+
+/// The same for every delivery of the same post, so that a handler that runs twice makes one prompt.
+pub fn prompt_id(channel: &ChannelId, post: &MessageTs) -> PromptId {
+    let digest = Sha256::digest(format!("{channel}/{post}"));
+    let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    PromptId::parse(format!("p-{name}")).unwrap_or_else(|_| PromptId::random())
+}
+
+/// For one person's eyes. What cannot be said so is not worth failing for.
+pub async fn whisper(app: &App, channel: &ChannelId, thread: Option<MessageTs>, user: &SlackUserId, message: Message) -> Result<()> {
+    let to = EphemeralTo { channel: channel.clone(), thread, user: user.clone() };
+    match app.slack.post_ephemeral(&to, &message).await {
+        Ok(()) => Ok(()),
+        Err(error @ (SlackError::RateLimited { .. } | SlackError::Transient { .. })) => Err(error.into()),
+        Err(error) => {
+            tracing::warn!(%channel, %error, "cannot answer in private");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Sends what is owed to Slack: each message once, in order within its outbox, found again by its key where a send's outcome is unknown.
+
+use std::{sync::Arc, time::Duration};
+
+use longshore_session::{ChannelId, MessageTs, OutboxDraft, OutboxOwner, OutboxRow, StoreError};
+use longshore_slack::{Message, Metadata, PostTo, SlackError};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+};
+
+use crate::{app::App, conversation::Note};
+
+/// Nudges that may wait. One that finds no room is not needed: the regular round finds the message.
+const NUDGES: usize = 1024;
+/// How often all outboxes with work are looked at without a nudge.
+const ROUND: Duration = Duration::from_secs(20);
+/// The type of the metadata that our messages carry.
+const METADATA_TYPE: &str = "longshore_message";
+/// A message is found again by reading its thread once a send may have got through.
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+const LONGEST_DELAY: Duration = Duration::from_secs(60);
+
+/// What an outbox row holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Owed {
+    pub channel: ChannelId,
+    pub thread: Option<MessageTs>,
+    pub message: Message,
+}
+
+impl Owed {
+    pub fn draft(self, kind: &'static str, key: String) -> Result<OutboxDraft, serde_json::Error> {
+        Ok(OutboxDraft { key, kind, body: serde_json::to_value(self)? })
+    }
+}
+
+/// Tells the sender that a message was put into an outbox.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    nudges: mpsc::Sender<OutboxOwner>,
+}
+
+impl Outbox {
+    pub fn new() -> (Self, mpsc::Receiver<OutboxOwner>) {
+        let (nudges, nudged) = mpsc::channel(NUDGES);
+        (Self { nudges }, nudged)
+    }
+
+    pub fn nudge(&self, owner: OutboxOwner) {
+        // Full means that the sender is behind; its regular round comes to this outbox too.
+        let _ = self.nudges.try_send(owner);
+    }
+}
+
+/// Runs until shutdown. Each outbox is drained by one task at a time.
+pub async fn run(app: Arc<App>, mut nudged: mpsc::Receiver<OutboxOwner>) {
+    let mut draining: JoinSet<OutboxOwner> = JoinSet::new();
+    let mut busy = std::collections::HashMap::<OutboxOwner, Again>::new();
+    let mut round = tokio::time::interval(ROUND);
+    loop {
+        let owners = tokio::select! {
+            () = app.shutdown.cancelled() => break,
+            Some(owner) = nudged.recv() => vec![owner],
+            _ = round.tick() => all_with_work(&app).await,
+            Some(ended) = draining.join_next(), if !draining.is_empty() => {
+                match ended {
+                    Ok(owner) => match busy.remove(&owner) {
+                        Some(Again::Yes) => vec![owner],
+                        _ => Vec::new(),
+                    },
+                    Err(error) => {
+                        tracing::error!(%error, "sending broke off");
+                        busy.clear();
+                        Vec::new()
+                    }
+                }
+            }
+        };
+        for owner in owners {
+            match busy.entry(owner) {
+                std::collections::hash_map::Entry::Occupied(mut entry) => {
+                    entry.insert(Again::Yes);
+                }
+                std::collections::hash_map::Entry::Vacant(entry) => {
+                    let (app, owner) = (Arc::clone(&app), entry.key().clone());
+                    entry.insert(Again::No);
+                    draining.spawn(async move {
+                        drain(&app, &owner).await;
+                        owner
+                    });
+                }
+            }
+        }
+    }
+    // What is being sent now may be half-way; a short time lets it be noted as sent.
+    let _ = tokio::time::timeout(Duration::from_secs(3), async { while draining.join_next().await.is_some() {} }).await;
+}
+
+/// Whether an outbox was nudged while it was being drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    Yes,
+    No,
+}
+
+async fn all_with_work(app: &App) -> Vec<OutboxOwner> {
+    let mut owners = vec![OutboxOwner::Service];
+    match app.store.working_sessions().await {
+        Ok(sessions) => owners.extend(sessions.into_iter().map(|record| OutboxOwner::Session(record.id))),
+        Err(error) => tracing::error!(%error, "cannot list the sessions that have work"),
+    }
+    owners
+}
+
+async fn drain(app: &App, owner: &OutboxOwner) {
+    loop {
+        match drain_now(app, owner).await {
+            Ok(Some(wait)) => {
+                tokio::select! {
+                    () = app.shutdown.cancelled() => return,
+                    () = tokio::time::sleep(wait) => {}
+                }
+            }
+            Ok(None) => {
+                if let OutboxOwner::Session(session) = owner {
+                    app.conversations.note(session, Note::OutboxEmpty);
+                }
+                return;
+            }
+            Err(error) => {
+                tracing::error!(?owner, %error, "cannot read an outbox; trying again later");
+                return;
+            }
+        }
+    }
+}
+
+/// Sends all that is due. Gives how long to wait for the next, if there is a next.
+async fn drain_now(app: &App, owner: &OutboxOwner) -> Result<Option<Duration>, StoreError> {
+    while let Some(row) = app.store.begin_send(owner).await? {
+        match send(app, &row).await {
+            Ok(ts) => {
+                app.store.sent(owner, row.key.clone(), ts.clone()).await?;
+                if let OutboxOwner::Session(session) = owner {
+                    app.conversations.note(session, Note::Sent { key: row.key, at: app.clock.now() });
+                }
+            }
+            Err(SlackError::Refused { method, code, hint }) => {
+                // Slack will say the same next time; the message is kept with the reason.
+                tracing::error!(?owner, key = row.key, method, code, hint, "Slack refuses a message for good");
+                app.store.cannot_send(owner, row.key, code).await?;
+            }
+            Err(error) => {
+                let delay = match &error {
+                    SlackError::RateLimited { retry_after, .. } => *retry_after,
+                    _ => (FIRST_DELAY * 2u32.saturating_pow(row.attempts.min(6))).min(LONGEST_DELAY),
+                };
+                tracing::warn!(?owner, key = row.key, %error, delay_ms = delay.as_millis(), "a message waits");
+                app.store.send_later(owner, row.key, delay).await?;
+            }
+        }
+    }
+    let next = app.store.next_due(owner).await?;
+    Ok(next.map(|due| due.since(app.clock.now()).max(Duration::from_millis(20))))
+}
+
+async fn send(app: &App, row: &OutboxRow) -> Result<Option<MessageTs>, SlackError> {
+    let owed: Owed = match serde_json::from_value(row.body.clone()) {
+        Ok(owed) => owed,
+        Err(error) => {
+            tracing::error!(key = row.key, %error, "a stored message cannot be read");
+            return Err(SlackError::Refused { method: "chat.postMessage", code: "unreadable".to_owned(), hint: None });
+        }
+    };
+    // A send that was begun before may have got through: look before posting again.
+    if row.attempts > 0
+        && let Some(thread) = &owed.thread
+        && let Some(ts) = app.slack.find_by_metadata(&owed.channel, thread, &row.key).await?
+    {
+        return Ok(Some(ts));
+    }
+    let to = PostTo { channel: owed.channel, thread: owed.thread };
+    let posted = app.slack.post_message(&to, &owed.message, Some(&Metadata::keyed(METADATA_TYPE, &row.key))).await?;
+    Ok(Some(posted.ts))
+}

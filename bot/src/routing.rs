@@ -1,0 +1,172 @@
+//! From a prompt that is in no session yet to its session: by the classifier, by the picker, or to an answer that needs none.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use longshore_classifier::{DecidedBy, Decision, Request, Verdict, WhyLexical};
+use longshore_github::GitHubError;
+use longshore_session::{
+    Ask, AskState, OutboxOwner, Phase, RepoName, RepositoryProfile, SessionId, SessionRecord, Work,
+};
+use longshore_slack::{Candidate, Message, Notice, RepositoryPicker, UnknownRepository};
+use tracing::Instrument;
+
+use crate::{app::App, conversation, outbox::Owed};
+
+/// Messages of the thread that the classifier is given.
+const THREAD: usize = 30;
+
+/// Routes in the background: the delivery's lane is free meanwhile, and the prompt is stored.
+pub fn route(app: &Arc<App>, ask: Ask) {
+    let app = Arc::clone(app);
+    let span = tracing::info_span!("route", prompt = %ask.prompt.id);
+    let tracked = app.tasks.clone();
+    tracked.spawn(
+        async move {
+            tokio::select! {
+                // The ask is stored; the next start routes it.
+                () = app.shutdown.cancelled() => {}
+                result = try_route(&app, ask.clone()) => if let Err(error) = result {
+                    tracing::error!(error = format!("{error:#}"), "routing broke off");
+                    let reference = ask.prompt.id.to_string();
+                    if let Err(error) = end(&app, &ask, Notice::Broken { reference }.render()).await {
+                        tracing::error!(error = format!("{error:#}"), "the prompt's end cannot be told");
+                    }
+                }
+            }
+        }
+        .instrument(span),
+    );
+}
+
+async fn try_route(app: &Arc<App>, mut ask: Ask) -> Result<()> {
+    let profiles = profiles(app).await?;
+    let request = Request {
+        message: ask.prompt.text.clone(),
+        thread: thread_before(app, &ask).await,
+        channel: Some(app.channel_name(&ask.thread.channel).await),
+        corrections: Vec::new(),
+    };
+    let decision = app.classifier.classify(&request, &profiles).await;
+    ask.phases.push((Phase::Classified, app.clock.now()));
+    tracing::info!(verdict = verdict_word(&decision), decided_by = ?decision.decided_by, took_ms = decision.elapsed.as_millis(), "classified");
+    match &decision.verdict {
+        Verdict::Repository { repo, .. } => {
+            let why = why(&decision);
+            settle(app, ask, repo.clone(), why).await.map(drop)
+        }
+        Verdict::Unknown => ask_for_repository(app, ask, &decision, &profiles).await,
+        Verdict::NoRepositoryNeeded => end(app, &ask, longshore_slack::AgentHelp { bot: app.bot.user.clone() }.render()).await,
+    }
+}
+
+/// Makes the session in this repository and wakes it. None when the prompt went elsewhere meanwhile.
+pub async fn settle(app: &Arc<App>, ask: Ask, repo: RepoName, why: String) -> Result<Option<SessionId>> {
+    match app.github.repository(&repo).await {
+        Ok(_) => {}
+        // No access and no such repository read the same.
+        Err(GitHubError::NotFound { .. } | GitHubError::Forbidden { .. }) => {
+            end(app, &ask, UnknownRepository { named: Some(repo.to_string()) }.render()).await?;
+            return Ok(None);
+        }
+        // The session says what is wrong when it comes to fetching, and can be taken up again.
+        Err(error) => tracing::warn!(%repo, %error, "cannot ask GitHub about the repository"),
+    }
+    let now = app.clock.now();
+    let id = SessionId::random();
+    let record = SessionRecord {
+        id: id.clone(),
+        repo,
+        thread: ask.thread.clone(),
+        owner: ask.prompt.author.slack_user.clone(),
+        title: conversation::shortened(&ask.prompt.text, 120),
+        why,
+        phase: "queued".to_owned(),
+        has_work: Work::Some,
+        created: now,
+        touched: now,
+    };
+    let prompt = ask.prompt.id.clone();
+    // Phases and an edit's words are in the stored ask.
+    if let Some(mut stored) = app.store.ask(prompt.clone()).await? {
+        stored.phases = ask.phases;
+        app.store.put_ask(stored).await?;
+    }
+    if app.store.begin_session(prompt, record).await?.is_none() {
+        return Ok(None);
+    }
+    conversation::wake(app, &id).await?;
+    Ok(Some(id))
+}
+
+async fn ask_for_repository(app: &Arc<App>, mut ask: Ask, decision: &Decision, profiles: &[RepositoryProfile]) -> Result<()> {
+    let candidates: Vec<Candidate> =
+        decision.candidates.iter().map(|candidate| Candidate { repo: candidate.repo.clone(), reason: candidate.reason.clone() }).collect();
+    ask.state = AskState::Picking;
+    ask.candidates = candidates.iter().map(|candidate| candidate.repo.clone()).collect();
+    let others = profiles.iter().map(|profile| profile.repo.clone()).filter(|repo| !ask.candidates.contains(repo)).collect();
+    let picker = RepositoryPicker {
+        prompt: ask.prompt.id.clone(),
+        asker: ask.prompt.author.slack_user.clone(),
+        asked: ask.prompt.text.clone(),
+        candidates,
+        others,
+    };
+    app.store.put_ask(ask.clone()).await?;
+    tell(app, &ask, "picker", picker.render()).await
+}
+
+/// Ends a prompt that becomes no turn, with its final message.
+pub async fn end(app: &Arc<App>, ask: &Ask, message: Message) -> Result<()> {
+    tell(app, ask, "final", message).await?;
+    app.store.take_ask(ask.prompt.id.clone()).await?;
+    Ok(())
+}
+
+async fn tell(app: &Arc<App>, ask: &Ask, kind: &'static str, message: Message) -> Result<()> {
+    let owed = Owed { channel: ask.thread.channel.clone(), thread: Some(ask.thread.thread.clone()), message };
+    app.store.enqueue(&OutboxOwner::Service, owed.draft(kind, format!("{}:{kind}", ask.prompt.id))?).await?;
+    app.outbox.nudge(OutboxOwner::Service);
+    Ok(())
+}
+
+/// What routing knows of each repository.
+pub async fn profiles(app: &App) -> Result<Vec<RepositoryProfile>> {
+    let images = app.store.images().await?;
+    let vocabulary = |repo: &RepoName| {
+        images.iter().find(|(known, _)| known == repo).map(|(_, record)| record.vocabulary.clone()).unwrap_or_default()
+    };
+    Ok(app.manifests.values().map(|manifest| manifest.profile(vocabulary(&manifest.repository))).collect())
+}
+
+/// What was said in the thread before the prompt; nothing where Slack does not tell.
+async fn thread_before(app: &App, ask: &Ask) -> Vec<String> {
+    if ask.prompt.post == ask.thread.thread {
+        return Vec::new();
+    }
+    match app.slack.replies(&ask.thread.channel, &ask.thread.thread, THREAD).await {
+        Ok(page) => page.replies.into_iter().filter(|reply| reply.ts != ask.prompt.post).map(|reply| reply.text).collect(),
+        Err(error) => {
+            tracing::warn!(%error, "cannot read the thread; routing by the message alone");
+            Vec::new()
+        }
+    }
+}
+
+/// As a part of a sentence, shown on the card.
+fn why(decision: &Decision) -> String {
+    match decision.decided_by {
+        DecidedBy::Explicit | DecidedBy::Model => decision.reason.clone(),
+        DecidedBy::Lexical { why: WhyLexical::ModelMissing } => decision.reason.clone(),
+        DecidedBy::Lexical { why: WhyLexical::ModelTimedOut } => format!("{} (by words: the model took too long)", decision.reason),
+        DecidedBy::Lexical { why: WhyLexical::ModelFailed } => format!("{} (by words: the model did not answer)", decision.reason),
+    }
+}
+
+fn verdict_word(decision: &Decision) -> &'static str {
+    match decision.verdict {
+        Verdict::Repository { .. } => "repository",
+        Verdict::Unknown => "unknown",
+        Verdict::NoRepositoryNeeded => "none needed",
+    }
+}

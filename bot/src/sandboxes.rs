@@ -1,0 +1,177 @@
+//! What each sandbox may do and is told: its token, its pass at the gateway, its variables, and which session it serves.
+
+use std::{
+    collections::HashMap,
+    io::Write,
+    net::IpAddr,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use anyhow::{Context, Result};
+use base64::Engine as _;
+use hmac::{Hmac, Mac};
+use longshore_agent::{AgentKind, Launch, LaunchSettings, McpServer, opencode};
+use longshore_gateway::{EgressRule, LlmRight, Pass, Passes, PushRule, SandboxToken, ToolRight};
+use longshore_sandbox::GATEWAY_HOST;
+use longshore_session::{RepositoryManifest, SandboxId, SessionId};
+use sha2::Sha256;
+
+/// Who is admitted, and on whose behalf.
+pub struct Sandboxes {
+    pub passes: Passes,
+    owners: Mutex<HashMap<SandboxId, SessionId>>,
+    /// Tokens are derived from it, so that none has to be stored and those of running sandboxes are known again after a restart.
+    secret: Vec<u8>,
+    port: u16,
+    launch: Launch,
+}
+
+impl Sandboxes {
+    /// Reads the secret from the data folder, or makes it there at the first start.
+    pub fn open(data: &Path, port: u16, model: &str, small_model: &str) -> Result<Self> {
+        let settings = LaunchSettings::new(gateway_url(port), model, small_model);
+        Ok(Self {
+            passes: Passes::new(),
+            owners: Mutex::default(),
+            secret: read_secret(&data.join("sandbox-secret"))?,
+            port,
+            launch: AgentKind::OpenCode.launch(&settings),
+        })
+    }
+
+    /// The agent's command.
+    pub fn command(&self) -> Vec<String> {
+        self.launch.command.clone()
+    }
+
+    pub fn token(&self, id: &SandboxId) -> SandboxToken {
+        // HMAC takes keys of any length.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.secret) else { return SandboxToken::random() };
+        mac.update(b"sandbox token ");
+        mac.update(id.as_str().as_bytes());
+        let digest = mac.finalize().into_bytes();
+        SandboxToken::from_text(format!("lsx_{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest)))
+    }
+
+    /// Lets a session's sandbox in: its repository, its branch, the model, the tools.
+    pub fn admit_session(&self, id: &SandboxId, session: &SessionId, manifest: &RepositoryManifest) {
+        let mut pass = Pass::nothing(id.clone());
+        pass.fetch = vec![manifest.repository.clone()];
+        pass.push = Some(PushRule { repo: manifest.repository.clone(), branch: session.branch() });
+        pass.egress = egress(manifest);
+        pass.llm = LlmRight::AnyModel;
+        pass.tools = ToolRight::Offered;
+        self.passes.enter(&self.token(id), pass);
+        self.lock().insert(id.clone(), session.clone());
+    }
+
+    /// Lets an image build in: its repository and the manifest's hosts, nothing else.
+    pub fn admit_build(&self, id: &SandboxId, manifest: &RepositoryManifest) {
+        let mut pass = Pass::nothing(id.clone());
+        pass.fetch = vec![manifest.repository.clone()];
+        pass.egress = egress(manifest);
+        self.passes.enter(&self.token(id), pass);
+    }
+
+    /// From now on the token counts only from this address.
+    pub fn bind(&self, id: &SandboxId, address: IpAddr) {
+        self.passes.bind(id, address);
+    }
+
+    /// The sandbox is gone: its token is worth nothing.
+    pub fn release(&self, id: &SandboxId) {
+        self.passes.revoke(id);
+        self.lock().remove(id);
+    }
+
+    pub fn session_of(&self, id: &SandboxId) -> Option<SessionId> {
+        self.lock().get(id).cloned()
+    }
+
+    /// The variables of an image build's container.
+    pub fn build_environment(&self, id: &SandboxId) -> Vec<(String, String)> {
+        let token = self.token(id);
+        let (url, token) = (gateway_url(self.port), token.expose());
+        let proxy = format!("http://sandbox:{token}@{GATEWAY_HOST}:{}", self.port);
+        let direct = format!("{GATEWAY_HOST},localhost,127.0.0.1,::1");
+        let basic = base64::engine::general_purpose::STANDARD.encode(format!("sandbox:{token}"));
+        let mut variables = vec![("LONGSHORE_GATEWAY".to_owned(), url.clone()), ("LONGSHORE_TOKEN".to_owned(), token.to_owned())];
+        for (name, value) in [("http_proxy", &proxy), ("https_proxy", &proxy), ("no_proxy", &direct)] {
+            variables.push((name.to_owned(), value.clone()));
+            variables.push((name.to_uppercase(), value.clone()));
+        }
+        let git = [
+            (format!("url.{url}/git/.insteadOf"), "https://github.com/".to_owned()),
+            (format!("http.{url}/.extraHeader"), format!("Authorization: Basic {basic}")),
+        ];
+        variables.push(("GIT_CONFIG_COUNT".to_owned(), git.len().to_string()));
+        for (index, (key, value)) in git.into_iter().enumerate() {
+            variables.push((format!("GIT_CONFIG_KEY_{index}"), key));
+            variables.push((format!("GIT_CONFIG_VALUE_{index}"), value));
+        }
+        variables.push(("GIT_TERMINAL_PROMPT".to_owned(), "0".to_owned()));
+        variables
+    }
+
+    /// The variables of a session's sandbox: those of a build, and the agent's.
+    pub fn session_environment(&self, id: &SandboxId) -> Vec<(String, String)> {
+        let mut variables = self.build_environment(id);
+        variables.extend(self.launch.environment.iter().cloned());
+        variables
+    }
+
+    /// Our own tools, for the agent in this sandbox.
+    pub fn mcp_server(&self, id: &SandboxId) -> McpServer {
+        opencode::mcp_server(&gateway_url(self.port), self.token(id).expose())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SandboxId, SessionId>> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn gateway_url(port: u16) -> String {
+    format!("http://{GATEWAY_HOST}:{port}")
+}
+
+/// Entries that do not parse were refused at start (see `serve`).
+fn egress(manifest: &RepositoryManifest) -> Vec<EgressRule> {
+    manifest.egress.iter().filter_map(|rule| rule.parse().ok()).collect()
+}
+
+fn read_secret(path: &Path) -> Result<Vec<u8>> {
+    match std::fs::read(path) {
+        Ok(secret) if secret.len() >= 32 => return Ok(secret),
+        Ok(_) => anyhow::bail!("{} is shorter than 32 bytes: remove it, running sandboxes will be replaced", path.display()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+    let secret: [u8; 32] = rand::random();
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    file.write_all(&secret)?;
+    file.sync_all()?;
+    Ok(secret.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_known_again_after_a_restart_and_differs_by_sandbox_and_installation() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let open = |data: &Path| Sandboxes::open(data, 7353, "m", "m").unwrap();
+        let (first, second) = (SandboxId::parse("b-1").unwrap(), SandboxId::parse("b-2").unwrap());
+        let token = open(folder.path()).token(&first).expose().to_owned();
+        assert_eq!(open(folder.path()).token(&first).expose(), token);
+        assert_ne!(open(folder.path()).token(&second).expose(), token);
+        assert_ne!(open(other.path()).token(&first).expose(), token);
+    }
+}

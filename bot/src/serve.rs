@@ -1,0 +1,339 @@
+//! `longshore serve`: puts the parts together, takes up what was left, and runs until it is told to stop.
+
+use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use longshore_api::{Api, ApiToken};
+use longshore_classifier::Classifier;
+use longshore_gateway::{EgressRule, Gateway, GatewayConfig, GatewayParts, GitUpstream, LlmUpstream, Unlimited};
+use longshore_github::{GitHub, GitHubConfig};
+use longshore_sandbox::{DockerConfig, DockerEngine, Engine, ImageBuilder, ImageConfig, ImageRef, Namespace};
+use longshore_scheduler::{CronExpression, Job, run_jobs};
+use longshore_session::{AskState, Clock, RepositoryManifest, Store, SystemClock};
+use longshore_slack::{AppToken, BotToken, SigningSecret, SlackClient, SlackConfig, SlackHttpConfig, SocketMode, http_router};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::{Notify, watch},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    app::{App, People},
+    config::{Config, SlackMode},
+    conversation::{self, Conversations},
+    dispatch, images,
+    images::Images,
+    intake::{Acknowledged, StoreInbox},
+    outbox::{self, Outbox},
+    routing,
+    sandboxes::Sandboxes,
+    tools::{AgentTools, AppCredentials, ModelWatch},
+};
+
+/// What is still running then goes on in its sandbox, and is taken up at the next start.
+const LEAVE_BY: Duration = Duration::from_secs(10);
+
+pub async fn serve(file: &Path) -> Result<()> {
+    let config = Config::read(file)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let manifests = RepositoryManifest::read_folder(&config.manifests)?;
+    for manifest in manifests.values() {
+        check_manifest(manifest)?;
+    }
+    let slack_config = slack_config(&config)?;
+    let slack = SlackClient::new(&slack_config)?;
+    let model_key = model_key(&config);
+    let github = github(&config, Arc::clone(&clock))?;
+    let store = Store::open(&config.data, Arc::clone(&clock))?;
+    let docker = Arc::new(DockerEngine::connect(docker_config(&config)?).await?);
+    let engine: Arc<dyn Engine> = Arc::clone(&docker) as Arc<dyn Engine>;
+    let bot = slack.auth_test().await.context("Slack does not take the bot token (`longshore doctor` says more)")?;
+    tracing::info!(team = %bot.team, user = %bot.identity.user, "the bot is known to Slack");
+
+    let shutdown = CancellationToken::new();
+    let small_model = config.model.classifier.as_deref().unwrap_or(&config.model.agent);
+    let sandboxes = Sandboxes::open(&config.data, config.sandboxes.gateway_port, &config.model.agent, small_model)?;
+    let builder = ImageBuilder::new(docker, image_config(&config)?);
+    let images = Images::new(store.clone(), builder, config.images.at_once, shutdown.clone());
+    let (outbox, nudged) = Outbox::new();
+    let acknowledged = Arc::new(Acknowledged::default());
+    let app = Arc::new(App {
+        classifier: Classifier::new(classifier_config(&config, model_key.as_deref())),
+        manifests,
+        clock: Arc::clone(&clock),
+        store: store.clone(),
+        slack,
+        bot: bot.identity.clone(),
+        github,
+        engine,
+        sandboxes,
+        images,
+        outbox,
+        conversations: Conversations::default(),
+        tasks: TaskTracker::new(),
+        shutdown: shutdown.clone(),
+        people: People::default(),
+        acknowledged: Arc::clone(&acknowledged),
+        config,
+    });
+
+    // The gateway first: sandboxes that outlived the last service are waiting for it.
+    readmit(&app).await?;
+    serve_gateway(&app, model_key).await?;
+    let (ready, not_ready) = watch::channel(vec!["starting".to_owned()]);
+    let arrived = Arc::new(Notify::new());
+    let inbox =
+        StoreInbox { store: store.clone(), bot: bot.identity, arrived: Arc::clone(&arrived), acknowledged, clock: Arc::clone(&clock) };
+    let inbox: Arc<StoreInbox> = Arc::new(inbox);
+    serve_http(&app, Arc::clone(&inbox), not_ready).await?;
+
+    store.release_deliveries().await?;
+    app.tasks.spawn(outbox::run(Arc::clone(&app), nudged));
+    take_up(&app).await?;
+    app.tasks.spawn(dispatch::run(Arc::clone(&app), arrived));
+    app.tasks.spawn(run_jobs(image_jobs(&app)?, Arc::clone(&clock), shutdown.clone()));
+    for repo in app.manifests.keys() {
+        let (app, repo) = (Arc::clone(&app), repo.clone());
+        let shutdown = app.shutdown.clone();
+        app.tasks.clone().spawn(async move { shutdown.run_until_cancelled(images::refresh(&app, &repo)).await });
+    }
+    let socket = match app.config.slack.mode {
+        SlackMode::Socket => {
+            let socket = SocketMode::start(slack_config, inbox, clock, shutdown.clone()).await?;
+            app.tasks.spawn(follow_socket(socket.connected(), ready, shutdown.clone()));
+            Some(socket)
+        }
+        SlackMode::Http => {
+            ready.send_replace(Vec::new());
+            None
+        }
+    };
+    tracing::info!(http = %app.config.http.listen, "longshore is serving");
+    stop_signal().await?;
+    tracing::info!("stopping: running turns go on in their sandboxes");
+    shutdown.cancel();
+    app.tasks.close();
+    let left = async {
+        if let Some(socket) = socket {
+            socket.closed().await;
+        }
+        app.tasks.wait().await;
+    };
+    if tokio::time::timeout(LEAVE_BY, left).await.is_err() {
+        tracing::warn!(tasks = app.tasks.len(), "leaving with work under way; the next start takes it up");
+    }
+    Ok(())
+}
+
+/// What only the crates that use it can parse.
+fn check_manifest(manifest: &RepositoryManifest) -> Result<()> {
+    let repo = &manifest.repository;
+    CronExpression::parse(&manifest.image.rebuild).with_context(|| format!("the manifest of {repo}: `image.rebuild`"))?;
+    for rule in &manifest.egress {
+        rule.parse::<EgressRule>().map_err(|error| anyhow::anyhow!("the manifest of {repo}: `egress`: {error}"))?;
+    }
+    if let Some(base) = &manifest.image.base {
+        ImageRef::parse(base).with_context(|| format!("the manifest of {repo}: `image.base`"))?;
+    }
+    Ok(())
+}
+
+pub fn slack_config(config: &Config) -> Result<SlackConfig> {
+    let section = &config.slack;
+    let at = |key: &str, variable: &str| format!("{}: the variable {variable}", config.place("slack", key));
+    let token = config.secret("slack", "bot_token_env", &section.bot_token_env)?;
+    let mut slack = SlackConfig::new(BotToken::parse(token).with_context(|| at("bot_token_env", &section.bot_token_env))?);
+    slack.api_url = section.api_url.parse()?;
+    if section.mode == SlackMode::Socket {
+        let token = config.secret("slack", "app_token_env", &section.app_token_env)?;
+        slack.app_token = Some(AppToken::parse(token).with_context(|| at("app_token_env", &section.app_token_env))?);
+    }
+    Ok(slack)
+}
+
+pub fn github(config: &Config, clock: Arc<dyn Clock>) -> Result<GitHub> {
+    let section = &config.github;
+    let key = std::fs::read_to_string(&section.private_key_file).with_context(|| {
+        format!(
+            "{}: cannot read the private key {}: generate one on the GitHub App's page and save it there",
+            config.place("github", "private_key_file"),
+            section.private_key_file.display()
+        )
+    })?;
+    let mut github = GitHubConfig::github_com(section.app_id, key.into())?;
+    github.api_url = section.api_url.parse()?;
+    github.web_url = section.web_url.parse()?;
+    GitHub::new(github, clock).with_context(|| config.place("github", "app_id"))
+}
+
+pub fn docker_config(config: &Config) -> Result<DockerConfig> {
+    let section = &config.sandboxes;
+    Ok(DockerConfig {
+        socket: section.docker_socket.clone(),
+        namespace: Namespace::parse(&section.namespace).with_context(|| config.place("sandboxes", "namespace"))?,
+        gateway_port: section.gateway_port,
+        carriers: std::path::absolute(config.data.join("carriers"))?,
+    })
+}
+
+pub fn image_config(config: &Config) -> Result<ImageConfig> {
+    Ok(ImageConfig {
+        registry: config.images.registry.clone(),
+        base: ImageRef::parse(&config.images.base).with_context(|| config.place("images", "base"))?,
+    })
+}
+
+/// None where the variable is not set: a model server of one's own may want no key.
+pub fn model_key(config: &Config) -> Option<String> {
+    std::env::var(&config.model.api_key_env).ok().map(|key| key.trim().to_owned()).filter(|key| !key.is_empty())
+}
+
+pub fn classifier_config(config: &Config, key: Option<&str>) -> longshore_classifier::Config {
+    let section = &config.model;
+    let mut classifier = longshore_classifier::Config {
+        model: section.classifier.as_ref().map(|model| longshore_classifier::ModelConfig {
+            base_url: section.base_url.clone(),
+            api_key: key.unwrap_or("none").to_owned(),
+            model: model.clone(),
+        }),
+        time_limit: Duration::from_millis(section.classifier_timeout_ms),
+        ..longshore_classifier::Config::default()
+    };
+    if let Some(threshold) = section.classifier_threshold {
+        classifier.threshold = threshold;
+    }
+    classifier
+}
+
+async fn serve_gateway(app: &Arc<App>, model_key: Option<String>) -> Result<()> {
+    let mut config = GatewayConfig::new(GitUpstream { base_url: app.config.github.web_url.parse()? });
+    config.openai = Some(LlmUpstream { base_url: app.config.model.base_url.parse()?, api_key: model_key.map(Into::into) });
+    for range in &app.config.sandboxes.allow_private {
+        let place = app.config.place("sandboxes", "allow_private");
+        config.proxy.allow_private.push(range.parse().map_err(|error| anyhow::anyhow!("{place}: `{range}`: {error}"))?);
+    }
+    let parts = GatewayParts {
+        doorkeeper: Arc::new(app.sandboxes.passes.clone()),
+        credentials: Arc::new(AppCredentials(Arc::clone(app))),
+        tools: Arc::new(AgentTools(Arc::clone(app))),
+        observer: Arc::new(ModelWatch(Arc::clone(app))),
+        budget: Arc::new(Unlimited),
+    };
+    let address = (app.engine.gateway_address(), app.config.sandboxes.gateway_port);
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {}:{} for sandboxes: is another service there? `sandboxes.gateway_port` changes it", address.0, address.1)
+    })?;
+    let gateway = Gateway::new(config, parts)?;
+    let shutdown = app.shutdown.clone();
+    app.tasks.spawn(async move {
+        if let Err(error) = gateway.serve(listener, shutdown).await {
+            tracing::error!(%error, "the gateway ended");
+        }
+    });
+    Ok(())
+}
+
+async fn serve_http(app: &Arc<App>, inbox: Arc<StoreInbox>, not_ready: watch::Receiver<Vec<String>>) -> Result<()> {
+    let section = &app.config.http;
+    let token = if section.api_token_env.is_empty() {
+        None
+    } else {
+        Some(ApiToken::new(app.config.secret("http", "api_token_env", &section.api_token_env)?))
+    };
+    let mut router = longshore_api::router(Api { store: app.store.clone(), token, not_ready });
+    if app.config.slack.mode == SlackMode::Http {
+        let section = &app.config.slack;
+        let secret = app.config.secret("slack", "signing_secret_env", &section.signing_secret_env)?;
+        let secret = SigningSecret::parse(secret).with_context(|| app.config.place("slack", "signing_secret_env"))?;
+        router = router.merge(http_router(SlackHttpConfig::new(secret), inbox, Arc::clone(&app.clock)));
+    }
+    let listener = TcpListener::bind(section.listen)
+        .await
+        .with_context(|| format!("{}: cannot listen on {}", app.config.place("http", "listen"), section.listen))?;
+    let shutdown = app.shutdown.clone();
+    app.tasks.spawn(async move {
+        let served = axum::serve(listener, router).with_graceful_shutdown(async move { shutdown.cancelled().await });
+        if let Err(error) = served.await {
+            tracing::error!(%error, "the HTTP server ended");
+        }
+    });
+    Ok(())
+}
+
+/// Sandboxes that sessions have keep their tokens; whatever else of ours runs is removed.
+async fn readmit(app: &Arc<App>) -> Result<()> {
+    let mut known = HashSet::new();
+    for row in app.store.sandboxes().await? {
+        let record = app.store.session(row.session.clone()).await?;
+        match record.as_ref().and_then(|record| app.manifest(&record.repo)) {
+            Some(manifest) => {
+                app.sandboxes.admit_session(&row.id, &row.session, manifest);
+                known.insert(row.id);
+            }
+            // Its repository is served no longer.
+            None => app.store.forget_sandbox(row.id).await?,
+        }
+    }
+    let removed = app.engine.sweep(&known).await?;
+    if !removed.sandboxes.is_empty() || !removed.carriers.is_empty() {
+        tracing::info!(sandboxes = removed.sandboxes.len(), carriers = removed.carriers.len(), "swept strays");
+    }
+    for (repo, mut record) in app.store.images().await? {
+        if record.building_since.take().is_some() {
+            app.store.put_image(repo, record).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Goes on with everything that the last service left undone.
+async fn take_up(app: &Arc<App>) -> Result<()> {
+    for record in app.store.working_sessions().await? {
+        if let Err(error) = conversation::wake(app, &record.id).await {
+            tracing::error!(session = %record.id, %error, "cannot take the session up");
+        }
+    }
+    for ask in app.store.asks().await? {
+        match ask.state {
+            AskState::Routing => routing::route(app, ask),
+            // The picker stands in the thread.
+            AskState::Picking => {}
+        }
+    }
+    Ok(())
+}
+
+fn image_jobs(app: &Arc<App>) -> Result<Vec<Job>> {
+    let mut jobs = Vec::new();
+    for manifest in app.manifests.values() {
+        let when = CronExpression::parse(&manifest.image.rebuild)?;
+        let (app, repo) = (Arc::clone(app), manifest.repository.clone());
+        jobs.push(Job::new(format!("image of {repo}"), when, move || {
+            let (app, repo) = (Arc::clone(&app), repo.clone());
+            async move { images::refresh(&app, &repo).await }
+        }));
+    }
+    Ok(jobs)
+}
+
+async fn follow_socket(mut connected: watch::Receiver<usize>, ready: watch::Sender<Vec<String>>, shutdown: CancellationToken) {
+    loop {
+        let open = *connected.borrow_and_update();
+        ready.send_replace(if open > 0 { Vec::new() } else { vec!["no Socket Mode connection to Slack".to_owned()] });
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            changed = connected.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+async fn stop_signal() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        Some(()) = terminate.recv() => Ok(()),
+        Some(()) = interrupt.recv() => Ok(()),
+        else => bail!("signals cannot be received"),
+    }
+}

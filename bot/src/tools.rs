@@ -1,0 +1,128 @@
+//! What the gateway needs of the service: the agent's tools, git credentials, and what became of model requests.
+
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use longshore_gateway::{Access, CredentialError, GitCredentials, LlmEvent, LlmEventKind, LlmObserver, Pass, ToolResult, ToolSpec, Tools};
+use longshore_github::GitHubError;
+use longshore_session::{Phase, RepoName};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use crate::{
+    app::App,
+    conversation::{self, Note},
+};
+
+const OPEN_PULL_REQUEST: &str = "open_pull_request";
+const POST_UPDATE: &str = "post_update";
+
+/// The tools that the agent is offered over MCP.
+pub struct AgentTools(pub Arc<App>);
+
+impl Tools for AgentTools {
+    fn list(&self, _: &Pass) -> Vec<ToolSpec> {
+        vec![
+            ToolSpec {
+                name: OPEN_PULL_REQUEST.to_owned(),
+                description: "Commits and pushes the work in /workspace to this session's branch and opens a pull request in the name of the \
+                              person who asked. Call it once the work is done and checked. Calling it again pushes again and gives the same \
+                              pull request."
+                    .to_owned(),
+                input_schema: json!({
+                    "type": "object",
+                    "properties": {
+                        "title": {"type": "string", "description": "What the change does, in one imperative line"},
+                        "body": {"type": "string", "description": "Markdown: what was wrong, what was changed, which commands were run to check it and how they ended"}
+                    },
+                    "required": ["title", "body"],
+                    "additionalProperties": false
+                }),
+            },
+            ToolSpec {
+                name: POST_UPDATE.to_owned(),
+                description: "Posts one short message in the Slack thread, for an important turning point while the work goes on. The final \
+                              answer is posted by itself, so do not use it for that."
+                    .to_owned(),
+                input_schema: json!({
+                    "type": "object",
+                    "properties": {"text": {"type": "string", "description": "One or two sentences"}},
+                    "required": ["text"],
+                    "additionalProperties": false
+                }),
+            },
+        ]
+    }
+
+    fn call<'a>(&'a self, pass: &'a Pass, name: &'a str, arguments: Value) -> BoxFuture<'a, ToolResult> {
+        async move {
+            let Some(session) = self.0.sandboxes.session_of(&pass.sandbox) else {
+                return ToolResult::failed("this sandbox serves no session any more");
+            };
+            let text = |key: &str| arguments.get(key).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+            let result = match name {
+                OPEN_PULL_REQUEST => {
+                    let Some(title) = text("title") else { return ToolResult::failed("`title` is missing: say what the change does") };
+                    match conversation::open_pull_request(&self.0, &session, Some(title), text("body")).await {
+                        Ok(Ok(pull)) => Ok(format!("Pull request #{} is open: {}", pull.number, pull.url)),
+                        Ok(Err(reason)) => Err(reason),
+                        Err(error) => Err(error.to_string()),
+                    }
+                }
+                POST_UPDATE => {
+                    let Some(text) = text("text") else { return ToolResult::failed("`text` is missing") };
+                    match conversation::say(&self.0, &session, text).await {
+                        Ok(Ok(())) => Ok("Posted.".to_owned()),
+                        Ok(Err(reason)) => Err(reason),
+                        Err(error) => Err(error.to_string()),
+                    }
+                }
+                other => Err(format!("there is no tool `{other}`")),
+            };
+            match result {
+                Ok(text) => ToolResult::done(text),
+                Err(reason) => ToolResult::failed(reason),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// Installation tokens for the gateway's git.
+pub struct AppCredentials(pub Arc<App>);
+
+impl GitCredentials for AppCredentials {
+    fn token<'a>(&'a self, repo: &'a RepoName, access: Access) -> BoxFuture<'a, Result<SecretString, CredentialError>> {
+        async move {
+            let access = match access {
+                Access::Read => longshore_github::Access::Read,
+                Access::Write => longshore_github::Access::Write,
+            };
+            match self.0.github.installation_token(repo, access).await {
+                Ok(token) => Ok(token.expose().to_owned().into()),
+                Err(error @ (GitHubError::NotFound { .. } | GitHubError::Forbidden { .. })) => Err(CredentialError::Denied(error.to_string())),
+                Err(error) => {
+                    tracing::warn!(%repo, %error, "no installation token");
+                    Err(CredentialError::Unavailable("GitHub gives no token now; try again in a minute".to_owned()))
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+/// Notes how far a turn's model requests got.
+pub struct ModelWatch(pub Arc<App>);
+
+impl LlmObserver for ModelWatch {
+    fn observe(&self, event: LlmEvent) {
+        let phase = match event.kind {
+            LlmEventKind::Began { .. } => Phase::FirstModelRequest,
+            LlmEventKind::FirstToken { .. } => Phase::FirstToken,
+            LlmEventKind::Ended { .. } => return,
+        };
+        if let Some(session) = self.0.sandboxes.session_of(&event.sandbox) {
+            self.0.conversations.note(&session, Note::Reached { phase, at: self.0.clock.now() });
+        }
+    }
+}
