@@ -8,7 +8,7 @@ use longshore_github::GitHubError;
 use longshore_session::{
     Ask, AskState, OutboxOwner, Phase, RepoName, RepositoryProfile, SessionId, SessionRecord, Work,
 };
-use longshore_slack::{Candidate, Message, Notice, RepositoryPicker, UnknownRepository};
+use longshore_slack::{AgentHelp, Answer, Candidate, Message, Notice, RepositoryPicker, UnknownRepository};
 use tracing::Instrument;
 
 use crate::{app::App, conversation, outbox::Owed};
@@ -56,7 +56,13 @@ async fn try_route(app: &Arc<App>, mut ask: Ask) -> Result<()> {
             settle(app, ask, repo.clone(), why).await.map(drop)
         }
         Verdict::Unknown => ask_for_repository(app, ask, &decision, &profiles).await,
-        Verdict::NoRepositoryNeeded => end(app, &ask, longshore_slack::AgentHelp { bot: app.bot.user.clone() }.render()).await,
+        Verdict::NoRepositoryNeeded => {
+            let message = match app.classifier.answer(&request, &profiles).await {
+                Some(markdown) => Answer { markdown }.render(),
+                None => AgentHelp { bot: app.bot.user.clone() }.render(),
+            };
+            end(app, &ask, message).await
+        }
     }
 }
 

@@ -47,6 +47,9 @@ impl Default for Config {
     }
 }
 
+/// A person waits for it, but not for ever.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
 /// Two best candidates closer than this say nothing about which of them it is.
 pub(crate) const TIE: f64 = 0.01;
 
@@ -163,6 +166,22 @@ impl Classifier {
             }
         };
         prepared.ranker.rank(&Query { message: &request.message, context: &thread, channel: request.channel.as_deref() })
+    }
+
+    /// Answers what needs no repository. None without a model, or where it does not answer within [`ANSWER_LIMIT`].
+    pub async fn answer(&self, request: &Request, profiles: &[RepositoryProfile]) -> Option<String> {
+        let model = self.model.as_ref()?;
+        match tokio::time::timeout(ANSWER_LIMIT, model.answer(request, profiles)).await {
+            Ok(Ok(answer)) => Some(answer),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the model gives no answer");
+                None
+            }
+            Err(_) => {
+                tracing::warn!("the model's answer took too long");
+                None
+            }
+        }
     }
 
     async fn decide(&self, request: &Request, profiles: &[RepositoryProfile], ranking: Ranking) -> Decision {

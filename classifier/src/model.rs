@@ -1,5 +1,7 @@
 //! The classifier that asks a fast model. One request, one JSON answer, checked against the repositories there are.
 
+mod answer;
+
 use async_openai::{Client, config::OpenAIConfig, error::OpenAIError};
 use longshore_session::{RepoName, RepositoryProfile};
 use serde_json::{Value, json};

@@ -1,5 +1,7 @@
 //! The client against the GitHub emulator: real JWTs, real tokens, real git behind it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what a test relies on, its helpers too")]
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use longshore_emulators::github::{Fault, GitHubEmulator, GitHubSetup, Level, NewUser, Permissions, Repositories, Route, WebhookTarget};

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use longshore_sandbox::{CarrierPaths, EngineError, Exec, ImageRef, Process, SandboxState, StartSandbox};
+use longshore_sandbox::{EngineError, Exec, ImageRef, Process, SandboxState, StartSandbox};
 use longshore_session::{Person, Phase, RepositoryManifest, SandboxId, SandboxRecord, SessionRecord, Timestamp, TurnFailure};
 
 use crate::{app::App, images::NotReady};
@@ -13,17 +13,14 @@ const SYNC_TIMEOUT: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub struct Prepared {
     pub sandbox: SandboxId,
-    pub carrier: CarrierPaths,
-    pub origin: Origin,
     pub reached: Vec<(Phase, Timestamp)>,
 }
 
-/// Whether the agent in the sandbox knows the conversation so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+enum Origin {
     /// The sandbox of the turn before.
     Kept,
-    /// A new one, whose agent starts from nothing.
+    /// A new one, which has to be brought onto the session's branch.
     New,
 }
 
@@ -68,8 +65,7 @@ pub async fn prepare(app: Arc<App>, record: SessionRecord, author: Person, kept:
         return Err(failure);
     }
     reached.push((Phase::Synced, app.clock.now()));
-    let carrier = app.engine.carrier(&sandbox);
-    Ok(Prepared { sandbox, carrier, origin, reached })
+    Ok(Prepared { sandbox, reached })
 }
 
 /// The address of a sandbox that still runs, resumed if it was paused.

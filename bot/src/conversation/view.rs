@@ -12,7 +12,6 @@ pub struct Standing {
     pub state: SessionState,
     /// Since when it is in this state.
     pub since: Timestamp,
-    pub step: Option<String>,
 }
 
 impl Standing {
@@ -93,8 +92,7 @@ impl View {
     }
 
     pub fn standing(&self, state: &SessionState) -> Standing {
-        let step = state.activity.turn().and_then(|turn| self.turns.get(&turn)).and_then(|view| view.step.clone());
-        Standing { state: state.clone(), since: self.since.unwrap_or(Timestamp(0)), step }
+        Standing { state: state.clone(), since: self.since.unwrap_or(Timestamp(0)) }
     }
 
     /// Whether an earlier turn's conversation is unknown to the agent of this sandbox.

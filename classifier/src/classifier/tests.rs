@@ -246,3 +246,14 @@ fn the_key_is_not_shown() {
     let config = ModelConfig { base_url: "http://x/v1".to_owned(), api_key: "sk-secret".to_owned(), model: "m".to_owned() };
     assert!(!format!("{config:?}").contains("secret"));
 }
+
+#[tokio::test]
+async fn a_question_about_the_bot_is_answered_by_the_model_and_by_nobody_without_one() {
+    let model = Model::start(Manner::Says(json!("I mend code."))).await;
+    let answer = model.classifier(Duration::from_secs(20)).answer(&request("what can you do?"), &profiles()).await;
+    assert_eq!(answer.as_deref(), Some("\"I mend code.\""));
+    assert!(model.received()[0].get("response_format").is_none());
+    let broken = Model::start(Manner::Fails(StatusCode::BAD_REQUEST)).await;
+    assert_eq!(broken.classifier(Duration::from_secs(20)).answer(&request("hi"), &profiles()).await, None);
+    assert_eq!(Classifier::new(Config::default()).answer(&request("hi"), &profiles()).await, None);
+}

@@ -3,6 +3,7 @@
 //! Each message has an accessible text that says the same in words: it is what notifications show and what a screen reader reads.
 
 mod agent;
+mod answer;
 mod block;
 mod card;
 mod notice;
@@ -11,6 +12,7 @@ mod reply;
 mod words;
 
 pub use agent::{AgentHelp, AgentRepos, AgentStatus, AgentStop, AgentUnknown, ImageLine, ImageState, SessionLine};
+pub use answer::Answer;
 pub use card::{CardPhase, PlanItem, PlanStatus, TurnCard};
 pub use notice::{ImageNotReady, NotAllowed, Notice, QueuedNotice, UnknownRepository};
 pub use picker::{Candidate, PickerDone, RepositoryPicker};
