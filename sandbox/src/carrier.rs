@@ -31,13 +31,7 @@ pub struct CarrierPaths {
 impl CarrierPaths {
     pub(crate) fn of(carriers: &Path, id: &SandboxId) -> Self {
         let folder = carriers.join(id.as_str());
-        Self {
-            input: folder.join("in"),
-            output: folder.join("out"),
-            errors: folder.join("err"),
-            environment: folder.join("env"),
-            folder,
-        }
+        Self { input: folder.join("in"), output: folder.join("out"), errors: folder.join("err"), environment: folder.join("env"), folder }
     }
 }
 

@@ -73,9 +73,11 @@ async fn base_image(engine: &DockerEngine, images: &ImageConfig) -> Finding {
     let subject = "base image";
     match engine.find_image(&images.base).await {
         Ok(Some(facts)) => Finding::new(subject, Verdict::Good, format!("{} ({} MB)", images.base, facts.bytes / 1_000_000)),
-        Ok(None) => {
-            Finding::new(subject, Verdict::Bad, format!("{} is missing: `make setup` builds it, or `images.base` names another", images.base))
-        }
+        Ok(None) => Finding::new(
+            subject,
+            Verdict::Bad,
+            format!("{} is missing: `make setup` builds it, or `images.base` names another", images.base),
+        ),
         Err(error) => Finding::new(subject, Verdict::Bad, error.to_string()),
     }
 }
@@ -85,11 +87,14 @@ async fn registry(registry: &str) -> Finding {
         format!("{registry} does not answer ({reason}): start it (`make setup` starts one on this machine) or correct `images.registry`")
     };
     let answer = tokio::time::timeout(Duration::from_secs(5), ask_registry(registry)).await;
-    Finding::of("image registry", match answer {
-        Ok(Ok(status)) => Ok(format!("{registry} answers ({status})")),
-        Ok(Err(error)) => Err(words(error.to_string())),
-        Err(_) => Err(words("no answer within 5 s".to_owned())),
-    })
+    Finding::of(
+        "image registry",
+        match answer {
+            Ok(Ok(status)) => Ok(format!("{registry} answers ({status})")),
+            Ok(Err(error)) => Err(words(error.to_string())),
+            Err(_) => Err(words("no answer within 5 s".to_owned())),
+        },
+    )
 }
 
 /// The status line of a plain registry; one that speaks TLS only is taken as there when it takes the connection.
@@ -103,9 +108,11 @@ async fn ask_registry(registry: &str) -> std::io::Result<String> {
     let mut answer = vec![0; 256];
     let length = stream.read(&mut answer).await?;
     let text = String::from_utf8_lossy(&answer[..length]).into_owned();
-    text.lines().next().filter(|line| line.starts_with("HTTP/")).map(str::to_owned).ok_or_else(|| {
-        std::io::Error::new(std::io::ErrorKind::InvalidData, "what listens there is no registry")
-    })
+    text.lines()
+        .next()
+        .filter(|line| line.starts_with("HTTP/"))
+        .map(str::to_owned)
+        .ok_or_else(|| std::io::Error::new(std::io::ErrorKind::InvalidData, "what listens there is no registry"))
 }
 
 async fn disk(folder: &Path) -> Finding {

@@ -25,11 +25,17 @@ pub enum EngineError {
     NotRunning { id: SandboxId },
     #[error("the engine's disk is full ({during}): free space on it (`docker system df` shows what takes it), then try again")]
     DiskFull { during: String },
-    #[error("the image registry {registry} does not answer ({reason}): start it (`make setup` starts one on this machine) or correct `images.registry`")]
+    #[error(
+        "the image registry {registry} does not answer ({reason}): start it (`make setup` starts one on this machine) or correct `images.registry`"
+    )]
     RegistryUnreachable { registry: String, reason: String },
-    #[error("the sandbox network cannot be closed off ({reason}): iptables must be installed, and the service must run as root or with CAP_NET_ADMIN")]
+    #[error(
+        "the sandbox network cannot be closed off ({reason}): iptables must be installed, and the service must run as root or with CAP_NET_ADMIN"
+    )]
     Firewall { reason: String },
-    #[error("the network {network} is there, but not made as it must be ({wrong}): remove it (`docker network rm {network}`) and start again")]
+    #[error(
+        "the network {network} is there, but not made as it must be ({wrong}): remove it (`docker network rm {network}`) and start again"
+    )]
     WrongNetwork { network: String, wrong: String },
     #[error("cannot use {}: {source}", path.display())]
     Carrier { path: PathBuf, source: io::Error },

@@ -32,7 +32,8 @@ impl Exit {
         match self {
             Self::Stopped => "The sandbox was stopped.".to_owned(),
             Self::OutOfMemory => {
-                "The sandbox ran out of memory. Give it more (`limits.memory_mb` in the repository's manifest) or ask for less at once.".to_owned()
+                "The sandbox ran out of memory. Give it more (`limits.memory_mb` in the repository's manifest) or ask for less at once."
+                    .to_owned()
             }
             Self::Killed { signal: 9 } => "The sandbox was killed from outside, for instance because the machine restarted.".to_owned(),
             Self::Killed { signal } => format!("The sandbox was ended from outside (signal {signal})."),

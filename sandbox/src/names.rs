@@ -108,7 +108,11 @@ pub(crate) fn image_repository(namespace: &Namespace, repo: &RepoName) -> String
     let clean = if clean.is_empty() { "repository" } else { clean };
     // Two owners and names can join to one text (`a-b/c`, `a/b-c`), so only the commonest shape goes without the hash.
     let ambiguous = clean != plain || repo.owner().contains('-');
-    if ambiguous { format!("{namespace}/{clean}-{}", short_hash(repo.as_str().to_ascii_lowercase().as_bytes(), 8)) } else { format!("{namespace}/{clean}") }
+    if ambiguous {
+        format!("{namespace}/{clean}-{}", short_hash(repo.as_str().to_ascii_lowercase().as_bytes(), 8))
+    } else {
+        format!("{namespace}/{clean}")
+    }
 }
 
 /// The first `digits` hexadecimal digits of the content's SHA-256.

@@ -93,17 +93,19 @@ impl Client {
         let during = during.to_owned();
         match error {
             Error::DockerResponseServerError { status_code, message } => {
-                let error = if tells_of_full_disk(&message) {
-                    EngineError::DiskFull { during }
-                } else {
-                    EngineError::Refused { during, message }
-                };
+                let error =
+                    if tells_of_full_disk(&message) { EngineError::DiskFull { during } } else { EngineError::Refused { during, message } };
                 Fault { status: Some(status_code), error }
             }
-            Error::DockerStreamError { error } if tells_of_full_disk(&error) => Fault { status: None, error: EngineError::DiskFull { during } },
+            Error::DockerStreamError { error } if tells_of_full_disk(&error) => {
+                Fault { status: None, error: EngineError::DiskFull { during } }
+            }
             Error::DockerStreamError { error } => Fault { status: None, error: EngineError::Refused { during, message: error } },
             Error::RequestTimeoutError => Fault { status: None, error: EngineError::Timeout { during, after: SLOW } },
-            error @ (Error::IOError { .. } | Error::HyperResponseError { .. } | Error::HyperLegacyError { .. } | Error::SocketNotFoundError(_)) => {
+            error @ (Error::IOError { .. }
+            | Error::HyperResponseError { .. }
+            | Error::HyperLegacyError { .. }
+            | Error::SocketNotFoundError(_)) => {
                 Fault { status: None, error: EngineError::Unreachable { socket: self.socket.clone(), reason: reason(&error) } }
             }
             error => Fault { status: None, error: EngineError::Refused { during, message: reason(&error) } },

@@ -28,9 +28,11 @@ pub(super) const NAMESPACE_LABEL: &str = "dev.longshore.sandbox.namespace";
 const ID_LABEL: &str = "dev.longshore.sandbox.id";
 /// Before the keys of [`StartSandbox::labels`].
 const LABEL_PREFIX: &str = "dev.longshore.sandbox.label.";
-const AGENT_USER: &str = "1000:1000";
+pub(super) const AGENT_USER: &str = "1000:1000";
 /// A documentation address, where nobody answers: the engine's own name server would forward queries to the world.
 const DEAD_NAME_SERVER: &str = "192.0.2.1";
+/// Not more: an engine can give only as many as it has itself, and in a virtual machine or container of its own that may be 20,000.
+const OPEN_FILES: i64 = 16_384;
 /// What package managers need to unpack files for other users and to drop their own rights. None of these reaches out of the container.
 const BUILD_CAPABILITIES: [&str; 7] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID"];
 
@@ -100,7 +102,11 @@ impl DockerEngine {
 
         let body = ContainerCreateBody {
             image: Some(request.image.to_string()),
-            user: Some(AGENT_USER.to_owned()),
+            // Capabilities are those of the container's own process: with another user there, a command of root's would have none.
+            user: Some(match kind {
+                Kind::Sandbox => AGENT_USER.to_owned(),
+                Kind::Build => "0:0".to_owned(),
+            }),
             working_dir: Some("/workspace".to_owned()),
             hostname: Some("sandbox".to_owned()),
             entrypoint: Some(Vec::new()),
@@ -144,7 +150,7 @@ impl DockerEngine {
             memory_swap: Some(memory),
             nano_cpus: Some(nano_cpus),
             pids_limit: Some(i64::from(limits.pids)),
-            ulimits: Some(vec![ulimit("nofile", 65_536), ulimit("core", 0)]),
+            ulimits: Some(vec![ulimit("nofile", OPEN_FILES), ulimit("core", 0)]),
             restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
             log_config: Some(HostConfigLogConfig {
                 typ: Some("json-file".to_owned()),
@@ -183,7 +189,9 @@ impl DockerEngine {
         let address = endpoint.and_then(|endpoint| endpoint.ip_address.as_deref()).and_then(|text| text.parse().ok());
         let state = container.state.clone().unwrap_or_default();
         match (state.status, address) {
-            (Some(ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::RESTARTING), Some(address)) => SandboxState::Running { address },
+            (Some(ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::RESTARTING), Some(address)) => {
+                SandboxState::Running { address }
+            }
             (Some(ContainerStateStatusEnum::PAUSED), Some(address)) => SandboxState::Paused { address },
             // Made, but not started: a start that was cut short.
             (Some(ContainerStateStatusEnum::CREATED), _) => SandboxState::Ended(Exit::Gone),
@@ -222,7 +230,8 @@ impl DockerEngine {
     pub(super) async fn image_of(&self, id: &SandboxId) -> Result<ImageRef, EngineError> {
         let container = self.inspect_container(id).await?;
         let name = container.config.and_then(|config| config.image).unwrap_or_default();
-        ImageRef::parse(name).map_err(|error| EngineError::Refused { during: "looking at a sandbox".to_owned(), message: error.to_string() })
+        ImageRef::parse(name)
+            .map_err(|error| EngineError::Refused { during: "looking at a sandbox".to_owned(), message: error.to_string() })
     }
 
     pub(super) async fn halt(&self, id: &SandboxId) -> Result<(), EngineError> {

@@ -21,7 +21,8 @@ use crate::{Command, EngineError, Exec, ExecEnd, ExecOutput, ExecUser};
 const MARK: &str = "LONGSHORE_EXEC";
 
 /// Sources the sandbox's variables and becomes the command. `timeout` is for the case that nobody is left to watch the clock.
-const WRAPPER: &str = "[ ! -r /run/longshore/env ] || . /run/longshore/env; unset LONGSHORE_AGENT; s=$1; shift; exec timeout -k 5 \"$s\" \"$@\"";
+const WRAPPER: &str =
+    "[ ! -r /run/longshore/env ] || . /run/longshore/env; unset LONGSHORE_AGENT; s=$1; shift; exec timeout -k 5 \"$s\" \"$@\"";
 
 /// Kills all processes that bear the mark, in rounds, because they may be forking. It forks nothing itself, so that it works at the limit of
 /// processes too. Status 9: some would not go.
@@ -71,7 +72,12 @@ struct Prepared {
 
 impl DockerEngine {
     /// Runs a command, and shows its output to `watcher` as it comes (all of it, also what is dropped from the result).
-    pub(crate) async fn run(&self, id: &SandboxId, exec: Exec, watcher: &mut (dyn FnMut(Part<'_>) + Send)) -> Result<ExecOutput, EngineError> {
+    pub(crate) async fn run(
+        &self,
+        id: &SandboxId,
+        exec: Exec,
+        watcher: &mut (dyn FnMut(Part<'_>) + Send),
+    ) -> Result<ExecOutput, EngineError> {
         let begun = Instant::now();
         let mark = format!("{MARK}={:016x}", rand::random::<u64>());
         // Later than our own limit: it must only strike where we don't.
@@ -106,7 +112,12 @@ impl DockerEngine {
         Ok(ExecOutput { end, stdout: raw.stdout, stderr: raw.stderr, dropped: raw.dropped, took: begun.elapsed() })
     }
 
-    async fn run_resumed(&self, id: &SandboxId, prepared: Prepared, watcher: &mut (dyn FnMut(Part<'_>) + Send)) -> Result<Raw, EngineError> {
+    async fn run_resumed(
+        &self,
+        id: &SandboxId,
+        prepared: Prepared,
+        watcher: &mut (dyn FnMut(Part<'_>) + Send),
+    ) -> Result<Raw, EngineError> {
         let exec = match self.create_exec(id, &prepared).await {
             Err(EngineError::Refused { message, .. }) if message.contains("is paused") => {
                 self.go_on(id).await?;
@@ -138,7 +149,9 @@ impl DockerEngine {
             Err(fault) if fault.is(404) => Err(EngineError::NoSuchSandbox { id: id.clone() }),
             // 409 is said of a paused container and of one that has ended.
             Err(fault) => match fault.error {
-                EngineError::Refused { message, .. } if message.contains("is not running") => Err(EngineError::NotRunning { id: id.clone() }),
+                EngineError::Refused { message, .. } if message.contains("is not running") => {
+                    Err(EngineError::NotRunning { id: id.clone() })
+                }
                 error => Err(error),
             },
         }

@@ -2,12 +2,16 @@
 
 use std::collections::HashMap;
 
-use bollard::{models::ContainerConfig, query_parameters::CommitContainerOptions};
+use bollard::{
+    models::{ChangeType, ContainerConfig, FilesystemChange},
+    query_parameters::CommitContainerOptions,
+};
 use longshore_session::SandboxId;
 
 use super::{
     DockerEngine,
     client::{BULK, SLOW},
+    container::AGENT_USER,
 };
 use crate::{EngineError, ImageRef, Snapshot};
 
@@ -22,7 +26,7 @@ impl DockerEngine {
         let answer = self.client().call("looking for changes", SLOW, call).await;
         let changes = self.or_missing(id, answer)?.unwrap_or_default();
         let origin = self.image_of(id).await?;
-        if changes.is_empty() {
+        if !changes.iter().any(is_work) {
             let layers = self.find_image(&origin).await?.map_or(0, |facts| facts.layers);
             return Ok(Snapshot { image: origin, bytes: 0, layers });
         }
@@ -43,7 +47,8 @@ impl DockerEngine {
         tag: &str,
         labels: Vec<(String, String)>,
     ) -> Result<ImageRef, EngineError> {
-        let mut labels: HashMap<String, String> = labels.into_iter().map(|(key, value)| (format!("{IMAGE_LABEL_PREFIX}{key}"), value)).collect();
+        let mut labels: HashMap<String, String> =
+            labels.into_iter().map(|(key, value)| (format!("{IMAGE_LABEL_PREFIX}{key}"), value)).collect();
         labels.insert(format!("{IMAGE_LABEL_PREFIX}namespace"), self.inner.namespace.to_string());
         let options = CommitContainerOptions {
             container: Some(self.container_name(id)),
@@ -52,11 +57,20 @@ impl DockerEngine {
             pause: true,
             ..Default::default()
         };
-        let config = ContainerConfig { labels: Some(labels), ..Default::default() };
+        let config = ContainerConfig { user: Some(AGENT_USER.to_owned()), labels: Some(labels), ..Default::default() };
         let call = self.client().docker.commit_container(options, config);
         let answer = self.client().call("keeping a sandbox's files", BULK, call).await;
         self.or_missing(id, answer)?;
         ImageRef::parse(format!("{repository}:{tag}"))
             .map_err(|error| EngineError::Refused { during: "naming an image".to_owned(), message: error.to_string() })
+    }
+}
+
+/// The engine itself leaves the mount point of the init program, and with it two folders changed.
+fn is_work(change: &FilesystemChange) -> bool {
+    match change.kind {
+        ChangeType::_0 => !matches!(change.path.as_str(), "/usr" | "/usr/sbin" | "/sbin"),
+        ChangeType::_1 => !matches!(change.path.as_str(), "/usr/sbin/docker-init" | "/sbin/docker-init"),
+        ChangeType::_2 => true,
     }
 }

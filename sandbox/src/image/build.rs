@@ -58,6 +58,7 @@ impl ImageBuilder {
             log,
             deadline: Instant::now() + build.manifest.image.timeout(),
             timings: Vec::new(),
+            entered: None,
         };
         let built = Box::pin(self.run(&mut build, &plan, &secrets, &mut run)).await;
         if let Err(error) = self.engine.remove(&build.sandbox).await {
@@ -103,7 +104,8 @@ impl ImageBuilder {
             environment: build.environment.clone(),
             labels: vec![("kind".to_owned(), "build".to_owned())],
         };
-        let sandbox = run.timed(BuildStep::Start, async |run| Ok(run.engine.start_as(Kind::Build, start).await?)).await?;
+        run.enter(BuildStep::Start);
+        let sandbox = run.engine.start_as(Kind::Build, start).await?;
         if let Some(told) = build.address.take() {
             // Nobody has to want it.
             let _ = told.send(sandbox.address);
@@ -111,33 +113,36 @@ impl ImageBuilder {
 
         let line = checkout(&build.manifest, &build.commit);
         let title = format!("git clone https://github.com/{}.git", build.manifest.repository);
-        run.timed(BuildStep::Checkout, async |run| run.line(BuildStep::Checkout, ExecUser::Agent, &title, &line).await).await?;
+        run.enter(BuildStep::Checkout);
+        run.line(BuildStep::Checkout, ExecUser::Agent, &title, &line).await?;
         if !plan.goes_on {
-            run.timed(BuildStep::SetupRoot, async |run| run.lines(BuildStep::SetupRoot, ExecUser::Root, &recipe.setup_root).await).await?;
+            run.enter(BuildStep::SetupRoot);
+            run.lines(BuildStep::SetupRoot, ExecUser::Root, &recipe.setup_root).await?;
         }
-        run.timed(BuildStep::Setup, async |run| run.lines(BuildStep::Setup, ExecUser::Agent, &recipe.setup).await).await?;
-        run.timed(BuildStep::Warm, async |run| run.lines(BuildStep::Warm, ExecUser::Agent, &recipe.warm).await).await?;
+        run.enter(BuildStep::Setup);
+        run.lines(BuildStep::Setup, ExecUser::Agent, &recipe.setup).await?;
+        run.enter(BuildStep::Warm);
+        run.lines(BuildStep::Warm, ExecUser::Agent, &recipe.warm).await?;
         let check: Vec<String> = recipe.check.iter().cloned().collect();
-        run.timed(BuildStep::Check, async |run| run.lines(BuildStep::Check, ExecUser::Agent, &check).await).await?;
-        let words = run.timed(BuildStep::Vocabulary, async |run| gather(run).await).await?;
-        run.timed(BuildStep::Scrub, async |run| {
-            run.line(BuildStep::Scrub, ExecUser::Agent, "restore tracked files", &tidy(&build.commit)).await?;
-            run.line(BuildStep::Scrub, ExecUser::Root, "remove what no image should hold", SCRUB).await?;
-            refuse_secrets(run, secrets).await?;
-            // Whatever still runs ends here, so that nothing changes under the commit.
-            Ok(run.engine.stop(&run.sandbox, STOP_GRACE).await?)
-        })
-        .await?;
+        run.enter(BuildStep::Check);
+        run.lines(BuildStep::Check, ExecUser::Agent, &check).await?;
+        run.enter(BuildStep::Vocabulary);
+        let words = gather(run).await?;
+        run.enter(BuildStep::Scrub);
+        run.line(BuildStep::Scrub, ExecUser::Agent, "restore tracked files", &tidy(&build.commit)).await?;
+        run.line(BuildStep::Scrub, ExecUser::Root, "remove what no image should hold", SCRUB).await?;
+        refuse_secrets(run, secrets).await?;
+        // Whatever still runs ends here, so that nothing changes under the commit.
+        run.engine.stop(&run.sandbox, STOP_GRACE).await?;
 
         let local = format!("{}/image", self.engine.namespace());
         let sandbox = build.sandbox.clone();
         let labels = plan.inputs.labels();
-        let image = run
-            .timed(BuildStep::Commit, async |run| match run.engine.commit(&sandbox, &local, sandbox.as_str(), labels).await {
-                Err(EngineError::DiskFull { .. }) => Err(BuildError::DiskFull { step: BuildStep::Commit }),
-                result => Ok(result?),
-            })
-            .await?;
+        run.enter(BuildStep::Commit);
+        let image = match run.engine.commit(&sandbox, &local, sandbox.as_str(), labels).await {
+            Err(EngineError::DiskFull { .. }) => return Err(BuildError::DiskFull { step: BuildStep::Commit }),
+            result => result?,
+        };
         let published = self.try_and_push(build, plan, &image, words, run).await;
         // The pushed one has a name of its own; this one only carried it there.
         if let Err(error) = self.engine.remove_image(&image).await {
@@ -154,15 +159,16 @@ impl ImageBuilder {
         vocabulary: Vec<String>,
         run: &mut Run<'_>,
     ) -> Result<BuiltImage, BuildError> {
-        let start = run.timed(BuildStep::Boot, async |run| boot(run.engine, build, image).await).await?;
+        run.enter(BuildStep::Boot);
+        let start = boot(run.engine, build, image).await?;
         let repository = format!("{}/{}", self.config.registry, image_repository(self.engine.namespace(), &build.manifest.repository));
         let input_hash = plan.inputs.hash();
-        let reference = run
-            .timed(BuildStep::Push, async |run| match run.engine.push(image, &repository, &input_hash).await {
-                Err(EngineError::DiskFull { .. }) => Err(BuildError::DiskFull { step: BuildStep::Push }),
-                result => Ok(result?),
-            })
-            .await?;
+        run.enter(BuildStep::Push);
+        let reference = match run.engine.push(image, &repository, &input_hash).await {
+            Err(EngineError::DiskFull { .. }) => return Err(BuildError::DiskFull { step: BuildStep::Push }),
+            result => result?,
+        };
+        run.leave();
         let facts = self.engine.find_image(image).await?.unwrap_or_default();
         let digest = reference.as_str().split_once('@').map(|(_, digest)| digest.to_owned()).unwrap_or_default();
         Ok(BuiltImage {

@@ -25,11 +25,17 @@ pub enum BuildError {
         .0.command, .0.step, .0.end.words(), .0.log_tail, .0.suggestion, .0.log.display()
     )]
     Step(Box<StepFailure>),
-    #[error("the base image {image} is not on this engine: `make setup` builds the usual one; `image.base` in the manifest or `images.base` in the configuration names another")]
+    #[error(
+        "the base image {image} is not on this engine: `make setup` builds the usual one; `image.base` in the manifest or `images.base` in the configuration names another"
+    )]
     BaseMissing { image: ImageRef },
-    #[error("the engine's disk is full (step `{step}`): free space on it (`docker system df` shows what takes it); the last good image stays in use")]
+    #[error(
+        "the engine's disk is full (step `{step}`): free space on it (`docker system df` shows what takes it); the last good image stays in use"
+    )]
     DiskFull { step: BuildStep },
-    #[error("a secret of the build was left in {files:?}, so the image was thrown away: let the commands of the manifest not write it there")]
+    #[error(
+        "a secret of the build was left in {files:?}, so the image was thrown away: let the commands of the manifest not write it there"
+    )]
     SecretLeft { files: Vec<String> },
     #[error("a sandbox started from the new image did not work ({reason}); the last good image stays in use")]
     Boot { reason: String },
@@ -61,7 +67,20 @@ pub(super) fn suggestion(step: BuildStep, end: ExecEnd, output: &str) -> String 
                 "see that `repository` and `base_branch` in the manifest are right, and that the GitHub App is installed on the repository"
             }
         }
-        ExecEnd::Exited(_) if says(&["could not resolve", "temporary failure", "name resolution", "enotfound", "eai_again", "no route to host", "network is unreachable", "403 forbidden", "407 proxy", "not in the egress"]) => {
+        ExecEnd::Exited(_)
+            if says(&[
+                "could not resolve",
+                "temporary failure",
+                "name resolution",
+                "enotfound",
+                "eai_again",
+                "no route to host",
+                "network is unreachable",
+                "403 forbidden",
+                "407 proxy",
+                "not in the egress",
+            ]) =>
+        {
             "add the host that the log names to `egress` in the manifest: builds reach nothing else"
         }
         ExecEnd::Exited(127) => "install the missing program in `image.setup_root` (for instance `apt-get install -y …`)",
@@ -71,7 +90,9 @@ pub(super) fn suggestion(step: BuildStep, end: ExecEnd, output: &str) -> String 
         ExecEnd::Exited(_) if step != BuildStep::SetupRoot && says(&["permission denied", "are you root", "operation not permitted"]) => {
             "move what needs root from `image.setup` to `image.setup_root`"
         }
-        ExecEnd::Exited(100) if step == BuildStep::SetupRoot => "run `apt-get update` before the installation, and see that `egress` holds the mirror's host",
+        ExecEnd::Exited(100) if step == BuildStep::SetupRoot => {
+            "run `apt-get update` before the installation, and see that `egress` holds the mirror's host"
+        }
         ExecEnd::Exited(_) => "run the command in a fresh checkout to see whether it works there",
     };
     advice.to_owned()

@@ -23,7 +23,16 @@ impl Inputs {
     pub fn new(manifest: &RepositoryManifest, commit: &CommitSha, base_id: &str) -> Self {
         let recipe = &manifest.image;
         // When and how long at most has no influence on what comes out.
-        let parts = (FORMAT, manifest.repository.as_str(), &manifest.base_branch, base_id, &recipe.setup_root, &recipe.setup, &recipe.warm, &recipe.check);
+        let parts = (
+            FORMAT,
+            manifest.repository.as_str(),
+            &manifest.base_branch,
+            base_id,
+            &recipe.setup_root,
+            &recipe.setup,
+            &recipe.warm,
+            &recipe.check,
+        );
         let text = serde_json::to_vec(&parts).unwrap_or_default();
         Self { commit: commit.to_string(), foundation: short_hash(&text, 32), generation: 0 }
     }
@@ -31,7 +40,11 @@ impl Inputs {
     /// None where the image was not built by us, or by another version.
     pub fn read(labels: &HashMap<String, String>) -> Option<Self> {
         let label = |key: &str| labels.get(&format!("{IMAGE_LABEL_PREFIX}{key}"));
-        Some(Self { commit: label("commit")?.clone(), foundation: label("foundation")?.clone(), generation: label("generation")?.parse().ok()? })
+        Some(Self {
+            commit: label("commit")?.clone(),
+            foundation: label("foundation")?.clone(),
+            generation: label("generation")?.parse().ok()?,
+        })
     }
 
     pub fn labels(&self) -> Vec<(String, String)> {
@@ -70,7 +83,10 @@ mod tests {
     #[test]
     fn only_what_changes_the_image_changes_the_hash() {
         let first = inputs("[image]\nsetup = [\"make\"]\n", 'a', "sha256:1");
-        assert_eq!(first.hash(), inputs("keywords = [\"cart\"]\n[image]\nsetup = [\"make\"]\nrebuild = \"0 0 * * *\"\n", 'a', "sha256:1").hash());
+        assert_eq!(
+            first.hash(),
+            inputs("keywords = [\"cart\"]\n[image]\nsetup = [\"make\"]\nrebuild = \"0 0 * * *\"\n", 'a', "sha256:1").hash()
+        );
         assert_ne!(first.hash(), inputs("[image]\nsetup = [\"make all\"]\n", 'a', "sha256:1").hash());
         assert_ne!(first.hash(), inputs("[image]\nsetup_root = [\"make\"]\n", 'a', "sha256:1").hash());
         assert_ne!(first.hash(), inputs("[image]\nsetup = [\"make\"]\n", 'b', "sha256:1").hash());

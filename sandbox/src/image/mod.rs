@@ -65,7 +65,10 @@ impl fmt::Debug for ImageBuild {
 #[derive(Debug, Clone)]
 pub enum BuildOutcome {
     /// The last good image was made of the very same things; no container was started.
-    Unchanged { reference: ImageRef, input_hash: String },
+    Unchanged {
+        reference: ImageRef,
+        input_hash: String,
+    },
     Built(BuiltImage),
 }
 

@@ -16,15 +16,21 @@ pub(super) struct Run<'a> {
     /// Where `image.timeout_s` ends.
     pub deadline: Instant,
     pub timings: Vec<StepTiming>,
+    pub entered: Option<(BuildStep, Instant)>,
 }
 
 impl Run<'_> {
-    /// Does a step's work and notes how long it took.
-    pub async fn timed<T>(&mut self, step: BuildStep, work: impl AsyncFnOnce(&mut Self) -> Result<T, BuildError>) -> Result<T, BuildError> {
-        let begun = Instant::now();
-        let result = work(self).await;
-        self.timings.push(StepTiming { step, took: begun.elapsed() });
-        result
+    /// Enters a step: the one before ends here.
+    pub fn enter(&mut self, step: BuildStep) {
+        self.leave();
+        self.entered = Some((step, Instant::now()));
+    }
+
+    /// Ends the step, and notes how long it took.
+    pub fn leave(&mut self) {
+        if let Some((step, begun)) = self.entered.take() {
+            self.timings.push(StepTiming { step, took: begun.elapsed() });
+        }
     }
 
     /// Runs shell lines in the checkout; the first that fails ends the build.

@@ -126,7 +126,11 @@ fn an_image_is_built_once_for_the_same_inputs_and_from_the_last_one_for_new_ones
         build.address = Some(told);
         let image = built(builder.build(build).await.unwrap());
         assert!(address.await.unwrap().is_ipv4());
-        assert!(image.reference.as_str().starts_with(&format!("{}/{}/acme-shop@sha256:", registry(), fixture.namespace)), "{}", image.reference);
+        assert!(
+            image.reference.as_str().starts_with(&format!("{}/{}/acme-shop@sha256:", registry(), fixture.namespace)),
+            "{}",
+            image.reference
+        );
         assert!(image.vocabulary.contains(&"checkout".to_owned()), "{:?}", image.vocabulary);
         let steps: Vec<BuildStep> = image.timings.iter().map(|timing| timing.step).collect();
         assert!(steps.contains(&BuildStep::SetupRoot) && steps.contains(&BuildStep::Push));
@@ -138,12 +142,10 @@ fn an_image_is_built_once_for_the_same_inputs_and_from_the_last_one_for_new_ones
         start.environment.clear();
         let sandbox = fixture.engine.start(start.clone()).await.unwrap();
         let line = "git rev-parse HEAD; git branch --show-current; git status --porcelain; git remote get-url origin; cat ~/cache /usr/local/bin/tool; stat -c %u /usr/local/bin/tool; grep -c . README.md";
-        assert_eq!(
-            fixture.text(&sandbox.id, line).await,
-            format!("{first}\nmain\nhttps://github.com/acme/shop.git\nwarm\ntool\n33\n2"),
-        );
+        assert_eq!(fixture.text(&sandbox.id, line).await, format!("{first}\nmain\nhttps://github.com/acme/shop.git\nwarm\ntool\n33\n2"),);
         let dependencies = fixture.text(&sandbox.id, "cat dependencies").await;
-        let inspected = docker(&["image", "inspect", image.reference.as_str()]) + &docker(&["history", "--no-trunc", image.reference.as_str()]);
+        let inspected =
+            docker(&["image", "inspect", image.reference.as_str()]) + &docker(&["history", "--no-trunc", image.reference.as_str()]);
         assert!(!inspected.contains(SECRET) && !inspected.contains("GIT_CONFIG"), "{inspected}");
         let search = Exec::shell(format!("grep -rlF '{}' /etc /home /opt /usr/local /var /workspace /root 2>/dev/null", SECRET));
         assert_eq!(fixture.engine.exec(&sandbox.id, search).await.unwrap().stdout_text(), "");
@@ -153,7 +155,13 @@ fn an_image_is_built_once_for_the_same_inputs_and_from_the_last_one_for_new_ones
         assert!(matches!(again, BuildOutcome::Unchanged { ref reference, .. } if *reference == image.reference), "{again:?}");
 
         // The engine loses it; the registry gives it back.
-        docker(&["image", "rm", "--force", image.reference.as_str(), &format!("{}:{}", image.reference.as_str().split('@').next().unwrap(), image.input_hash)]);
+        docker(&[
+            "image",
+            "rm",
+            "--force",
+            image.reference.as_str(),
+            &format!("{}:{}", image.reference.as_str().split('@').next().unwrap(), image.input_hash),
+        ]);
         assert!(!fixture.image_exists(image.reference.as_str()));
         let sandbox = fixture.engine.start(start).await.unwrap();
         assert_eq!(fixture.text(&sandbox.id, "cat dependencies").await, dependencies);
@@ -194,7 +202,7 @@ fn a_build_that_fails_says_where_and_why() {
         let error = build("timeout_s = 6\nwarm = [\"sleep 600\"]\n").await;
         assert!(matches!(&error, BuildError::Step(failure) if failure.end == ExecEnd::TimedOut), "{error}");
         assert!(error.to_string().contains("image.timeout_s"), "{error}");
-        let error = build("setup = [\"tail -c 700m /dev/zero\"]\n").await;
+        let error = build("setup = [\"perl -e '$x = q(a) x 800000000'\"]\n").await;
         assert!(matches!(&error, BuildError::Step(failure) if failure.end == ExecEnd::OutOfMemory), "{error}");
         let error = build("setup = [\"echo cp: error writing: No space left on device >&2; exit 1\"]\n").await;
         assert!(matches!(error, BuildError::DiskFull { step: BuildStep::Setup }), "{error}");

@@ -78,7 +78,13 @@ fn the_firewall_is_renewed_and_goes_with_the_network() {
         assert!(!reaches(&fixture, &sandbox.id, "gateway.longshore", port).await);
         let rules = std::process::Command::new("/usr/sbin/iptables").args(["-w", "-S", "INPUT"]).output().unwrap();
         let rules = String::from_utf8(rules.stdout).unwrap();
-        let bridge = docker(&["network", "inspect", "--format", "{{index .Options \"com.docker.network.bridge.name\"}}", fixture.namespace.as_str()]);
+        let bridge = docker(&[
+            "network",
+            "inspect",
+            "--format",
+            "{{index .Options \"com.docker.network.bridge.name\"}}",
+            fixture.namespace.as_str(),
+        ]);
         assert_eq!(rules.matches(bridge.trim()).count(), 1, "{rules}");
 
         fixture.engine.remove(&sandbox.id).await.unwrap();
@@ -113,9 +119,10 @@ fn no_secret_is_in_what_the_engine_knows() {
         let sandbox = fixture.start().await;
         fixture.text(&sandbox.id, "test -n \"$LONGSHORE_TOKEN\"").await;
         let name = fixture.container(&sandbox.id);
-        let known = docker(&["inspect", &name]) + &docker(&["top", &name, "auxe"]) + &docker(&["logs", &name]);
+        let known = docker(&["inspect", &name]) + &docker(&["top", &name, "aux"]) + &docker(&["logs", &name]);
         assert!(known.contains("/run/longshore") && !known.contains(SECRET), "{known}");
-        let events = docker(&["events", "--since", "1m", "--until", "0s", "--filter", &format!("container={name}")]);
+        // Whole seconds: a negative span lies ahead, so that this second's events are in.
+        let events = docker(&["events", "--since", "1m", "--until=-2s", "--filter", &format!("container={name}")]);
         assert!(events.contains("exec_create") && !events.contains(SECRET), "{events}");
         let debugged = format!("{:?}", fixture.request(&sandbox.id));
         assert!(debugged.contains("LONGSHORE_TOKEN") && !debugged.contains(SECRET));

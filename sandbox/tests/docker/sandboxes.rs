@@ -44,16 +44,20 @@ fn a_command_runs_with_the_sandboxs_variables_as_its_user() {
     with_engine(async |fixture| {
         let sandbox = fixture.start().await;
         let id = &sandbox.id;
-        assert_eq!(fixture.text(id, "id -u; id -g; pwd; echo $HOME; echo $LONGSHORE_TOKEN").await, format!("1000\n1000\n/workspace\n/home/agent\n{SECRET}"));
+        assert_eq!(
+            fixture.text(id, "id -u; id -g; pwd; echo $HOME; echo $LONGSHORE_TOKEN").await,
+            format!("1000\n1000\n/workspace\n/home/agent\n{SECRET}")
+        );
         let output = fixture.engine.exec(id, Exec::argv(["sh", "-c", "echo out; echo err >&2; exit 7"])).await.unwrap();
         assert_eq!((output.end, output.exit_code()), (ExecEnd::Exited(7), Some(7)));
         assert_eq!((output.stdout_text().as_ref(), output.stderr_text().as_ref()), ("out\n", "err\n"));
 
-        let output = fixture.engine.exec(id, Exec::argv(["sha256sum"]).stdin(vec![b'x'; 3_000_000])).await.unwrap();
-        assert!(output.stdout_text().starts_with("31f1a4cd"), "{}", output.stdout_text());
+        let output = fixture.engine.exec(id, Exec::argv(["wc", "-c"]).stdin(vec![b'x'; 3_000_000])).await.unwrap();
+        assert_eq!(output.stdout_text(), "3000000\n");
         let output = fixture.engine.exec(id, Exec::shell("yes | head -c 2000000").output_limit(1000)).await.unwrap();
         assert_eq!((output.stdout.len(), output.dropped, output.succeeded()), (1000, 1_999_000, true));
-        let output = fixture.engine.exec(id, Exec::shell("echo $A; id -u").user(ExecUser::Root).folder("/tmp").variable("A", "b c")).await.unwrap();
+        let output =
+            fixture.engine.exec(id, Exec::shell("echo $A; id -u").user(ExecUser::Root).folder("/tmp").variable("A", "b c")).await.unwrap();
         assert_eq!(output.stdout_text(), "b c\n0\n");
         assert_eq!(fixture.run(id, "no-such-program").await.end, ExecEnd::Exited(127));
         assert!(matches!(fixture.engine.exec(&SandboxId::random(), Exec::shell("true")).await, Err(EngineError::NoSuchSandbox { .. })));
@@ -75,7 +79,9 @@ fn a_command_is_killed_at_its_limit_with_all_that_came_of_it() {
         assert_eq!(output.end, ExecEnd::TimedOut);
         // Either every process of it could be killed, or the sandbox was; it never goes on.
         match fixture.engine.inspect(&sandbox.id).await.unwrap().state {
-            SandboxState::Running { .. } => assert_eq!(fixture.text(&sandbox.id, "pgrep -c bash").await, "1"),
+            SandboxState::Running { .. } => {
+                assert_eq!(fixture.text(&sandbox.id, "pgrep -c bash || true").await, "1", "only the one that asks")
+            }
             state => assert_eq!(state, SandboxState::Ended(Exit::Killed { signal: 9 })),
         }
     });
@@ -85,7 +91,8 @@ fn a_command_is_killed_at_its_limit_with_all_that_came_of_it() {
 fn a_process_left_in_the_background_does_not_hold_its_command() {
     with_engine(async |fixture| {
         let sandbox = fixture.start().await;
-        let output = fixture.engine.exec(&sandbox.id, Exec::shell("sleep 300 & echo started").timeout(Duration::from_secs(30))).await.unwrap();
+        let output =
+            fixture.engine.exec(&sandbox.id, Exec::shell("sleep 300 & echo started").timeout(Duration::from_secs(30))).await.unwrap();
         assert_eq!((output.end, output.stdout_text().as_ref()), (ExecEnd::Exited(0), "started\n"));
         assert!(output.took < Duration::from_secs(10), "{:?}", output.took);
     });
@@ -94,15 +101,15 @@ fn a_process_left_in_the_background_does_not_hold_its_command() {
 #[test]
 fn running_out_of_memory_has_a_name() {
     with_engine(async |fixture| {
-        let glutton = "tail -c 700m /dev/zero | wc -c; exit ${PIPESTATUS[0]}";
+        let glutton = "$x = 'a' x 800000000; sleep 60";
         let sandbox = fixture.start().await;
-        let output = fixture.engine.exec(&sandbox.id, Exec::shell(glutton)).await.unwrap();
+        let output = fixture.engine.exec(&sandbox.id, Exec::argv(["perl", "-e", glutton])).await.unwrap();
         assert_eq!(output.end, ExecEnd::OutOfMemory, "{}", output.stderr_text());
         // What went wrong once does not stick to the next.
         assert_eq!(fixture.run(&sandbox.id, "exit 3").await.end, ExecEnd::Exited(3));
 
         let mut request = fixture.request(&SandboxId::random());
-        request.process = Process::Agent { argv: ["tail", "-c", "700m", "/dev/zero"].map(str::to_owned).to_vec() };
+        request.process = Process::Agent { argv: ["perl", "-e", glutton].map(str::to_owned).to_vec() };
         let id = fixture.engine.start(request).await.map(|sandbox| sandbox.id);
         match id {
             Ok(id) => assert_eq!(fixture.engine.wait(&id).await, Exit::OutOfMemory),
@@ -202,14 +209,20 @@ fn a_snapshot_keeps_the_files_and_nothing_of_the_carrier() {
         request.image = snapshot.image.clone();
         request.environment.clear();
         let restored = fixture.engine.start(request).await.unwrap();
-        assert_eq!(fixture.text(&restored.id, "cat note ~/.history; stat -c %U note; ls /run/longshore; cat /run/longshore/*").await, "work\ntalk\nagent\nenv\nerr\nin\nout");
+        assert_eq!(
+            fixture.text(&restored.id, "cat note ~/.history; stat -c %U note; ls /run/longshore; cat /run/longshore/*").await,
+            "work\ntalk\nagent\nenv\nerr\nin\nout"
+        );
         assert_eq!(fixture.engine.list(Some(("session", "s-1"))).await.unwrap(), [], "labels of the old sandbox are not the new one's");
         let history = docker(&["history", "--no-trunc", snapshot.image.as_str()]) + &docker(&["image", "inspect", snapshot.image.as_str()]);
         assert!(!history.contains(SECRET) && history.contains("dev.longshore.image.session"), "{history}");
         let archive = fixture.folder.path().join("image.tar");
         docker(&["save", "-o", archive.to_str().unwrap(), snapshot.image.as_str()]);
         let saved = std::fs::read(&archive).unwrap();
-        assert!(saved.len() > 1_000_000 && !saved.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()), "the secret is in the snapshot");
+        assert!(
+            saved.len() > 1_000_000 && !saved.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()),
+            "the secret is in the snapshot"
+        );
 
         fixture.engine.remove(&restored.id).await.unwrap();
         fixture.engine.remove_image(&snapshot.image).await.unwrap();
@@ -351,8 +364,7 @@ fn waiting_bears_the_engines_absence() {
     with_engine(async |fixture| {
         let sandbox = echo(&fixture).await;
         let wire = Wire::open(fixture.folder.path().join("docker.sock"));
-        let config =
-            DockerConfig { socket: Some(wire.path.clone()), ..config(&fixture.namespace, fixture.folder.path().join("carriers")) };
+        let config = DockerConfig { socket: Some(wire.path.clone()), ..config(&fixture.namespace, fixture.folder.path().join("carriers")) };
         let distant = DockerEngine::connect(config).await.unwrap();
         let mut waiting = Box::pin(distant.wait(&sandbox.id));
         assert!(tokio::time::timeout(Duration::from_millis(500), &mut waiting).await.is_err(), "it runs");
@@ -376,7 +388,7 @@ fn limits_reach_the_container() {
         let sandbox = fixture.engine.start(request).await.unwrap();
         let output = fixture.run(&sandbox.id, "for i in $(seq 200); do sleep 30 & done; wait -n").await;
         assert!(!output.succeeded() && output.stderr_text().contains("Resource temporarily unavailable"), "{:?}", output);
-        assert_eq!(fixture.text(&sandbox.id, "ulimit -n; ulimit -c").await, "65536\n0");
+        assert_eq!(fixture.text(&sandbox.id, "ulimit -n; ulimit -c").await, "16384\n0");
         let format = "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.NanoCpus}} {{.HostConfig.PidsLimit}}";
         let limits = docker(&["inspect", "--format", format, &fixture.container(&sandbox.id)]);
         assert_eq!(limits.trim(), format!("{0} {0} 500000000 64", 600 * 1024 * 1024));
