@@ -1,0 +1,38 @@
+//! Failures on demand.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+/// What the next call of a method suffers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// 429 with `Retry-After`; the call has no effect.
+    RateLimited { seconds: u64 },
+    /// A 5xx without a JSON body; the call has no effect.
+    ServerError { status: u16 },
+    /// HTTP 200 with `ok: false` and this error; the call has no effect.
+    Error { error: String },
+    /// The call **takes effect**, then the connection is dropped before the answer.
+    AnswerLost,
+    /// The answer comes late; the call takes effect at once.
+    Slow { by: Duration },
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    waiting: HashMap<String, VecDeque<Fault>>,
+}
+
+impl Faults {
+    pub(super) fn add(&mut self, method: &str, fault: &Fault, times: usize) {
+        self.waiting.entry(method.to_owned()).or_default().extend(std::iter::repeat_n(fault.clone(), times));
+    }
+
+    pub(super) fn next(&mut self, method: &str) -> Option<Fault> {
+        self.waiting.get_mut(method)?.pop_front()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+    }
+}
