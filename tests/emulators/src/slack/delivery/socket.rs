@@ -124,7 +124,13 @@ async fn serve(shared: Arc<Shared>, mut socket: WebSocket) {
                     acknowledge(&shared, &text);
                     shared.touched();
                 }
-                Some(Ok(Message::Close(_)) | Err(_)) | None => break,
+                Some(Ok(Message::Close(_))) => {
+                    // Out of turn first: nothing more may be handed to it.
+                    shared.dispatcher.remove_socket(id);
+                    finish(&shared, &mut socket).await;
+                    break;
+                }
+                Some(Err(_)) | None => break,
                 Some(Ok(_)) => {}
             },
         }
@@ -133,7 +139,7 @@ async fn serve(shared: Arc<Shared>, mut socket: WebSocket) {
     shared.touched();
 }
 
-/// Closes properly: says so and reads on until the app has said it too, so that acknowledgements on their way still count.
+/// Closes properly, whoever began: says so and reads on until the app has said it too, so that acknowledgements on their way still count.
 async fn finish(shared: &Shared, socket: &mut WebSocket) {
     let _ = socket.send(Message::Close(None)).await;
     let rest = async {
