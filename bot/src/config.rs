@@ -164,7 +164,8 @@ impl Config {
     }
 
     fn parse(file: &Path, text: String) -> Result<Self> {
-        let mut config: Self = toml::from_str(&text).map_err(|error| anyhow::anyhow!("{}: {}", file.display(), error.to_string().trim_end()))?;
+        let mut config: Self =
+            toml::from_str(&text).map_err(|error| anyhow::anyhow!("{}: {}", file.display(), error.to_string().trim_end()))?;
         let folder = file.parent().unwrap_or(Path::new("."));
         config.data = folder.join(&config.data);
         config.manifests = folder.join(&config.manifests);
@@ -176,8 +177,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<()> {
-        let lists =
-            [("workspaces", &self.access.workspaces), ("channels", &self.access.channels), ("users", &self.access.users)];
+        let lists = [("workspaces", &self.access.workspaces), ("channels", &self.access.channels), ("users", &self.access.users)];
         for (key, list) in lists {
             if list.is_empty() {
                 bail!("{}: `access.{key}` is empty, so nobody could use the bot: name ids, or \"*\" for all", self.place("access", key));
@@ -216,7 +216,10 @@ impl Config {
     pub fn secret(&self, section: &str, key: &str, variable: &str) -> Result<String> {
         match std::env::var(variable) {
             Ok(value) if !value.trim().is_empty() => Ok(value.trim().to_owned()),
-            _ => bail!("{}: `{section}.{key}` names the variable {variable}, which is not set: export it before the start", self.place(section, key)),
+            _ => bail!(
+                "{}: `{section}.{key}` names the variable {variable}, which is not set: export it before the start",
+                self.place(section, key)
+            ),
         }
     }
 

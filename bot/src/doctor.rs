@@ -71,7 +71,10 @@ pub async fn doctor(file: &Path) -> Result<bool> {
     say(github(&config, &manifests).await);
     say(sandboxes(&config).await);
     say(vec![model(&config).await]);
-    println!("{}", if sound { "\nNothing is missing: `longshore serve` can start." } else { "\nSomething is missing: see the lines above." });
+    println!(
+        "{}",
+        if sound { "\nNothing is missing: `longshore serve` can start." } else { "\nSomething is missing: see the lines above." }
+    );
     Ok(sound)
 }
 
@@ -157,8 +160,7 @@ async fn model(config: &Config) -> Line {
             section.api_key_env
         );
         let listed: serde_json::Value = answer.json().await?;
-        let names: Vec<&str> =
-            listed["data"].as_array().into_iter().flatten().filter_map(|model| model["id"].as_str()).collect();
+        let names: Vec<&str> = listed["data"].as_array().into_iter().flatten().filter_map(|model| model["id"].as_str()).collect();
         for wanted in [Some(&section.agent), section.classifier.as_ref()].into_iter().flatten() {
             anyhow::ensure!(
                 names.is_empty() || names.contains(&wanted.as_str()),

@@ -24,7 +24,9 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(6 * 3600);
 #[derive(Debug)]
 pub enum NotReady {
     /// No image was ever good, and the last build failed.
-    Failed { detail: String },
+    Failed {
+        detail: String,
+    },
     ShuttingDown,
 }
 
@@ -41,14 +43,7 @@ pub struct Images {
 
 impl Images {
     pub fn new(store: Store, builder: ImageBuilder, at_once: usize, shutdown: CancellationToken) -> Self {
-        Self {
-            store,
-            builder,
-            at_once: Semaphore::new(at_once),
-            building: Mutex::default(),
-            ended: watch::Sender::new(0),
-            shutdown,
-        }
+        Self { store, builder, at_once: Semaphore::new(at_once), building: Mutex::default(), ended: watch::Sender::new(0), shutdown }
     }
 
     /// The promoted image. Waits for the first build, if that is still to come.

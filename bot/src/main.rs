@@ -116,7 +116,11 @@ async fn classify(args: ClassifyArgs) -> Result<()> {
     let field: Field = args.field.parse().map_err(anyhow::Error::msg)?;
     let options = EvaluateOptions { manifests: args.manifests, data: args.data, field, classifier, folds: args.folds };
     let report = evaluate(options).await?;
-    if args.json { println!("{}", report.to_json()) } else { println!("{report}") }
+    if args.json {
+        println!("{}", report.to_json())
+    } else {
+        println!("{report}")
+    }
     Ok(())
 }
 

@@ -5,10 +5,7 @@ use std::{sync::Arc, time::Duration};
 use longshore_session::{ChannelId, MessageTs, OutboxDraft, OutboxOwner, OutboxRow, StoreError};
 use longshore_slack::{Message, Metadata, PostTo, SlackError};
 use serde::{Deserialize, Serialize};
-use tokio::{
-    sync::mpsc,
-    task::JoinSet,
-};
+use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{app::App, conversation::Note};
 

@@ -1,18 +1,18 @@
 //! From a prompt that is in no session yet to its session: by the classifier, by the picker, or to an answer that needs none.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use longshore_classifier::{DecidedBy, Decision, Request, Verdict, WhyLexical};
 use longshore_github::GitHubError;
-use longshore_session::{
-    Ask, AskState, OutboxOwner, Phase, RepoName, RepositoryProfile, SessionId, SessionRecord, Work,
-};
-use longshore_slack::{AgentHelp, Answer, Candidate, Message, Notice, RepositoryPicker, UnknownRepository};
+use longshore_session::{Ask, AskState, OutboxOwner, Phase, RepoName, RepositoryProfile, SessionId, SessionRecord, Work};
+use longshore_slack::{AgentHelp, Answer, Candidate, Message, Notice, PickerDone, RepositoryPicker, UnknownRepository};
 use tracing::Instrument;
 
 use crate::{app::App, conversation, outbox::Owed};
 
+/// How long a picker may be used.
+const PICKER_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Messages of the thread that the classifier is given.
 const THREAD: usize = 30;
 
@@ -136,12 +136,22 @@ async fn tell(app: &Arc<App>, ask: &Ask, kind: &'static str, message: Message) -
     Ok(())
 }
 
+/// Ends the prompts whose picker nobody used: they too are owed a final message.
+pub async fn expire_pickers(app: &Arc<App>) -> Result<()> {
+    let now = app.clock.now();
+    for ask in app.store.asks().await? {
+        if ask.state == AskState::Picking && now.since(ask.prompt.received) >= PICKER_LIFE {
+            end(app, &ask, PickerDone::Expired.render()).await?;
+        }
+    }
+    Ok(())
+}
+
 /// What routing knows of each repository.
 pub async fn profiles(app: &App) -> Result<Vec<RepositoryProfile>> {
     let images = app.store.images().await?;
-    let vocabulary = |repo: &RepoName| {
-        images.iter().find(|(known, _)| known == repo).map(|(_, record)| record.vocabulary.clone()).unwrap_or_default()
-    };
+    let vocabulary =
+        |repo: &RepoName| images.iter().find(|(known, _)| known == repo).map(|(_, record)| record.vocabulary.clone()).unwrap_or_default();
     Ok(app.manifests.values().map(|manifest| manifest.profile(vocabulary(&manifest.repository))).collect())
 }
 

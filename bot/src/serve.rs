@@ -92,7 +92,7 @@ pub async fn serve(file: &Path) -> Result<()> {
     app.tasks.spawn(outbox::run(Arc::clone(&app), nudged));
     take_up(&app).await?;
     app.tasks.spawn(dispatch::run(Arc::clone(&app), arrived));
-    app.tasks.spawn(run_jobs(image_jobs(&app)?, Arc::clone(&clock), shutdown.clone()));
+    app.tasks.spawn(run_jobs(jobs(&app)?, Arc::clone(&clock), shutdown.clone()));
     for repo in app.manifests.keys() {
         let (app, repo) = (Arc::clone(&app), repo.clone());
         let shutdown = app.shutdown.clone();
@@ -304,8 +304,17 @@ async fn take_up(app: &Arc<App>) -> Result<()> {
     Ok(())
 }
 
-fn image_jobs(app: &Arc<App>) -> Result<Vec<Job>> {
+fn jobs(app: &Arc<App>) -> Result<Vec<Job>> {
     let mut jobs = Vec::new();
+    let pickers = Arc::clone(app);
+    jobs.push(Job::new("pickers that nobody used", CronExpression::parse("17 * * * *")?, move || {
+        let app = Arc::clone(&pickers);
+        async move {
+            if let Err(error) = routing::expire_pickers(&app).await {
+                tracing::error!(error = format!("{error:#}"), "cannot end old pickers");
+            }
+        }
+    }));
     for manifest in app.manifests.values() {
         let when = CronExpression::parse(&manifest.image.rebuild)?;
         let (app, repo) = (Arc::clone(app), manifest.repository.clone());

@@ -59,7 +59,8 @@ impl Tools for AgentTools {
             let Some(session) = self.0.sandboxes.session_of(&pass.sandbox) else {
                 return ToolResult::failed("this sandbox serves no session any more");
             };
-            let text = |key: &str| arguments.get(key).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+            let text =
+                |key: &str| arguments.get(key).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
             let result = match name {
                 OPEN_PULL_REQUEST => {
                     let Some(title) = text("title") else { return ToolResult::failed("`title` is missing: say what the change does") };
@@ -100,7 +101,9 @@ impl GitCredentials for AppCredentials {
             };
             match self.0.github.installation_token(repo, access).await {
                 Ok(token) => Ok(token.expose().to_owned().into()),
-                Err(error @ (GitHubError::NotFound { .. } | GitHubError::Forbidden { .. })) => Err(CredentialError::Denied(error.to_string())),
+                Err(error @ (GitHubError::NotFound { .. } | GitHubError::Forbidden { .. })) => {
+                    Err(CredentialError::Denied(error.to_string()))
+                }
                 Err(error) => {
                     tracing::warn!(%repo, %error, "no installation token");
                     Err(CredentialError::Unavailable("GitHub gives no token now; try again in a minute".to_owned()))

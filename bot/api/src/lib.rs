@@ -51,6 +51,7 @@ pub fn router(api: Api) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(readyz))
+        .route("/v1/images", get(images))
         .route("/v1/sessions", get(sessions))
         .route("/v1/sessions/{id}", get(session))
         .route("/v1/sessions/{id}/events", get(events))
@@ -101,6 +102,14 @@ async fn readyz(State(api): State<Api>) -> Response {
         return (StatusCode::OK, "ready").into_response();
     }
     (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n")).into_response()
+}
+
+/// What is known of each repository's image: what `/agent repos` shows, for scripts.
+async fn images(State(api): State<Api>, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
+    api.admit(&headers)?;
+    let images = api.store.images().await?;
+    let listed: Vec<Value> = images.into_iter().map(|(repo, record)| json!({ "repository": repo, "image": record })).collect();
+    Ok(Json(json!({ "images": listed })))
 }
 
 async fn sessions(State(api): State<Api>, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
@@ -192,6 +201,8 @@ mod tests {
         assert_eq!(status(Some("t"), "/v1/sessions", Some("x"), &[]).await, StatusCode::UNAUTHORIZED);
         assert_eq!(status(Some("t"), "/v1/sessions", None, &[]).await, StatusCode::UNAUTHORIZED);
         assert_eq!(status(None, "/v1/sessions", Some(""), &[]).await, StatusCode::UNAUTHORIZED);
+        assert_eq!(status(Some("t"), "/v1/images", Some("t"), &[]).await, StatusCode::OK);
+        assert_eq!(status(Some("t"), "/v1/images", None, &[]).await, StatusCode::UNAUTHORIZED);
         assert_eq!(status(Some("t"), "/v1/sessions/s-none", Some("t"), &[]).await, StatusCode::NOT_FOUND);
         assert_eq!(status(Some("t"), "/v1/sessions/..%2f", Some("t"), &[]).await, StatusCode::NOT_FOUND);
     }

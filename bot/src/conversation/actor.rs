@@ -44,12 +44,16 @@ pub async fn run(app: Arc<App>, id: SessionId, letters: mpsc::Receiver<Letter>) 
         match Actor::load(&app, &id, letters).await {
             Ok(mut actor) => {
                 if let Err(error) = actor.live().await {
-                    tracing::error!(error = format!("{error:#}"), "the session broke off; the next message in its thread takes it up again");
+                    tracing::error!(
+                        error = format!("{error:#}"),
+                        "the session broke off; the next message in its thread takes it up again"
+                    );
                 }
                 actor.hand_over(&app, &id).await;
             }
             Err(error) => tracing::error!(error = format!("{error:#}"), "the session cannot be opened"),
         }
+        app.conversations.forget(&id);
     }
     .instrument(span)
     .await;
@@ -59,8 +63,15 @@ pub async fn run(app: Arc<App>, id: SessionId, letters: mpsc::Receiver<Letter>) 
 enum Link {
     None,
     /// Its conversation is being opened; then it gets the prompt.
-    Starting { agent: Box<Agent>, sandbox: SandboxId, start: StartSession },
-    Ready { agent: Box<Agent>, sandbox: SandboxId },
+    Starting {
+        agent: Box<Agent>,
+        sandbox: SandboxId,
+        start: StartSession,
+    },
+    Ready {
+        agent: Box<Agent>,
+        sandbox: SandboxId,
+    },
 }
 
 enum Done {
@@ -721,12 +732,7 @@ impl Actor {
         self.commit(batch).await
     }
 
-    fn open_pull_request(
-        &mut self,
-        title: Option<String>,
-        done: Option<String>,
-        answer: oneshot::Sender<Result<PullRequestRef, String>>,
-    ) {
+    fn open_pull_request(&mut self, title: Option<String>, done: Option<String>, answer: oneshot::Sender<Result<PullRequestRef, String>>) {
         let turn = TurnId(self.state.turns);
         let (Some(manifest), Some(prompt)) = (self.app.manifest(&self.record.repo).cloned(), self.view.asked.get(&turn).cloned()) else {
             let _ = answer.send(Err("there is nothing to open a pull request for".to_owned()));
@@ -817,8 +823,7 @@ impl Actor {
             return;
         }
         let seen = self.view.turn(turn);
-        let picture =
-            Painted { phase: phase_word(&self.state.activity), plan: seen.plan, step: seen.step, outcome: seen.outcome };
+        let picture = Painted { phase: phase_word(&self.state.activity), plan: seen.plan, step: seen.step, outcome: seen.outcome };
         if self.painted.as_ref() == Some(&picture) {
             return;
         }

@@ -135,7 +135,7 @@ pub fn draw(app: &App, record: &SessionRecord, state: &SessionState, view: &View
         (Activity::Stopping { .. }, None) => CardPhase::Stopping,
         (Activity::Finishing { .. }, None) => CardPhase::Finishing,
     };
-    let asker = state.activity.prompt().map_or(&record.owner, |prompt| &prompt.author.slack_user).clone();
+    let asker = view.asked.get(&turn).map_or(&record.owner, |prompt| &prompt.author.slack_user).clone();
     let plan = seen.plan.iter().map(|entry| PlanItem {
         text: entry.text.clone(),
         status: match entry.status {

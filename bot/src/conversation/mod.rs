@@ -39,14 +39,26 @@ pub enum Note {
 
 #[derive(Debug)]
 enum Letter {
-    Do { command: Command, answer: oneshot::Sender<Result<(), Rejection>> },
+    Do {
+        command: Command,
+        answer: oneshot::Sender<Result<(), Rejection>>,
+    },
     Note(Note),
     /// Phases that were reached before the prompt came here.
     Phases(Vec<(Phase, Timestamp)>),
-    Standing { answer: oneshot::Sender<Standing> },
+    Standing {
+        answer: oneshot::Sender<Standing>,
+    },
     /// The agent called its tool, or somebody pressed the button.
-    OpenPullRequest { title: Option<String>, done: Option<String>, answer: oneshot::Sender<Result<PullRequestRef, String>> },
-    Say { text: String, answer: oneshot::Sender<Result<(), String>> },
+    OpenPullRequest {
+        title: Option<String>,
+        done: Option<String>,
+        answer: oneshot::Sender<Result<PullRequestRef, String>>,
+    },
+    Say {
+        text: String,
+        answer: oneshot::Sender<Result<(), String>>,
+    },
     /// Only wakes the actor, which then looks at what it owes.
     Wake,
 }
@@ -62,6 +74,14 @@ impl Conversations {
     pub fn note(&self, session: &SessionId, note: Note) {
         if let Some(mailbox) = self.lock().get(session) {
             let _ = mailbox.try_send(Letter::Note(note));
+        }
+    }
+
+    /// The actor is gone, unless a new one has taken its place.
+    fn forget(&self, session: &SessionId) {
+        let mut awake = self.lock();
+        if awake.get(session).is_some_and(mpsc::Sender::is_closed) {
+            awake.remove(session);
         }
     }
 

@@ -96,10 +96,9 @@ pub fn words(failure: &TurnFailure) -> (String, String) {
             "The sandbox engine (Docker) does not answer.".to_owned(),
             "Whoever runs Longshore must start it. Reply here then, nothing is lost.".to_owned(),
         ),
-        TurnFailure::DiskFull => (
-            "The disk is full.".to_owned(),
-            "Whoever runs Longshore must make room. Reply here then, nothing is lost.".to_owned(),
-        ),
+        TurnFailure::DiskFull => {
+            ("The disk is full.".to_owned(), "Whoever runs Longshore must make room. Reply here then, nothing is lost.".to_owned())
+        }
         TurnFailure::SandboxStart { detail } => {
             (format!("The sandbox could not be started: {detail}"), "Reply here to try again.".to_owned())
         }
@@ -113,7 +112,8 @@ pub fn words(failure: &TurnFailure) -> (String, String) {
         ),
         TurnFailure::SandboxOutOfMemory { limit_mb } => (
             format!("The sandbox used up its {limit_mb} MiB of memory and was ended."),
-            "Ask for less at once, or raise `limits.memory_mb` in the repository's manifest; reply here to go on in a new sandbox.".to_owned(),
+            "Ask for less at once, or raise `limits.memory_mb` in the repository's manifest; reply here to go on in a new sandbox."
+                .to_owned(),
         ),
         TurnFailure::SandboxKilled { detail } => (
             format!("The sandbox ended before the work was done: {detail}"),
@@ -126,10 +126,9 @@ pub fn words(failure: &TurnFailure) -> (String, String) {
             format!("The agent said nothing for {minutes} min, so I ended the turn."),
             "Reply here to go on; a smaller step may help.".to_owned(),
         ),
-        TurnFailure::TurnTimeout { minutes } => (
-            format!("The turn reached its limit of {minutes} min."),
-            "What was done is saved. Reply here to go on.".to_owned(),
-        ),
+        TurnFailure::TurnTimeout { minutes } => {
+            (format!("The turn reached its limit of {minutes} min."), "What was done is saved. Reply here to go on.".to_owned())
+        }
         TurnFailure::ModelRefused { detail } => (
             format!("The model's provider refused: {detail}"),
             "Put the request in other words, or have whoever runs Longshore check the model's key and limits; then reply here.".to_owned(),

@@ -79,7 +79,8 @@ impl View {
                 self.turns.entry(*turn).or_default().outcome = Some(outcome.clone());
                 self.since = Some(at);
             }
-            Event::PromptAccepted { .. } | Event::PromptEdited { .. } | Event::PromptWithdrawn { .. } | Event::PullRequestOpened { .. } => {}
+            Event::PromptAccepted { .. } | Event::PromptEdited { .. } | Event::PromptWithdrawn { .. } | Event::PullRequestOpened { .. } => {
+            }
         }
     }
 

@@ -42,8 +42,7 @@ mod tests {
     use super::*;
 
     fn checked(workspaces: &str, channels: &str, users: &str, direct: Direct) -> Result<(), NotAllowed> {
-        let access =
-            AccessSection { workspaces: vec![workspaces.into()], channels: vec![channels.into()], users: vec![users.into()] };
+        let access = AccessSection { workspaces: vec![workspaces.into()], channels: vec![channels.into()], users: vec![users.into()] };
         let (team, channel) = (TeamId::parse("T1").unwrap(), ChannelId::parse("C1").unwrap());
         check(&access, Place { team: &team, channel: &channel, direct }, &SlackUserId::parse("U1").unwrap())
     }

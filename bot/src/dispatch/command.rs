@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Result;
 use longshore_session::{Activity, ImageRecord, RepoName, SlackUserId, Timestamp};
 use longshore_slack::{
-    AgentCommand, AgentHelp, AgentRepos, AgentStatus, AgentStop, AgentUnknown, CardPhase, CommandCall, ImageLine, ImageState, Message, Notice,
-    SessionLine, SlackError,
+    AgentCommand, AgentHelp, AgentRepos, AgentStatus, AgentStop, AgentUnknown, CardPhase, CommandCall, ImageLine, ImageState, Message,
+    Notice, SessionLine, SlackError,
 };
 
 use super::access::{self, Direct, Place};
