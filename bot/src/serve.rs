@@ -1,6 +1,11 @@
 //! `longshore serve`: puts the parts together, takes up what was left, and runs until it is told to stop.
 
-use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use longshore_api::{Api, ApiToken};
@@ -289,9 +294,12 @@ async fn readmit(app: &Arc<App>) -> Result<()> {
 
 /// Goes on with everything that the last service left undone.
 async fn take_up(app: &Arc<App>) -> Result<()> {
-    for record in app.store.working_sessions().await? {
-        if let Err(error) = conversation::wake(app, &record.id).await {
-            tracing::error!(session = %record.id, %error, "cannot take the session up");
+    let working = app.store.working_sessions().await?.into_iter().map(|record| record.id);
+    // Whoever has a sandbox and nothing to do must let it go in time.
+    let holding = app.store.sandboxes().await?.into_iter().map(|row| row.session);
+    for session in working.chain(holding).collect::<BTreeSet<_>>() {
+        if let Err(error) = conversation::wake(app, &session).await {
+            tracing::error!(%session, %error, "cannot take the session up");
         }
     }
     for ask in app.store.asks().await? {
