@@ -1,13 +1,17 @@
 //! One live session. The actor alone changes it: it takes commands and the agent's output, stores what follows, and carries out the effects.
 
+mod painting;
+mod requests;
+mod turn;
+
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use longshore_agent::{Agent, AgentError, AgentSettings, Carrier, ContentBlock, Cursor, PromptState, StartSession};
+use longshore_agent::{Agent, AgentError, StartSession};
 use longshore_sandbox::Exit;
 use longshore_session::{
-    Activity, AgentCursor, Append, Command, Effect, Event, OutboxDraft, OutboxOwner, Phase, Prompt, PullRequestRef, Rejection, SandboxId,
-    SessionId, SessionRecord, SessionState, StoreError, Timestamp, TurnFailure, TurnId, TurnOutcome, Work,
+    Activity, AgentCursor, Append, Command, Effect, Event, OutboxDraft, OutboxOwner, Phase, PullRequestRef, Rejection, SandboxId,
+    SessionId, SessionRecord, SessionState, StoreError, Timestamp, TurnFailure, TurnId, Work,
 };
 use longshore_slack::{Message, QueuedNotice};
 use tokio::{
@@ -17,13 +21,13 @@ use tokio::{
 };
 use tracing::Instrument;
 
+use self::painting::Painted;
 use super::{
-    Letter, Note, agent_words,
-    card::{self, Last, Painter},
+    Letter, Note,
+    card::{self, Painter},
     prepare::{self, Prepared},
-    reply::{self, Ended},
     view::{View, phase_word},
-    work::{self, Description, Saved},
+    work::Saved,
 };
 use crate::{app::App, outbox::Owed};
 
@@ -33,8 +37,6 @@ const STOP_GRACE: Duration = Duration::from_secs(20);
 const DOZE: Duration = Duration::from_secs(5);
 /// Outputs that become one transaction.
 const OUTPUTS: usize = 200;
-/// Posts of the agent's own in one turn.
-const POSTS_PER_TURN: u32 = 5;
 /// How long a full disk is waited for between tries.
 const DISK_WAIT: Duration = Duration::from_secs(5);
 
@@ -130,15 +132,6 @@ struct Actor {
     marked: Option<(&'static str, Work)>,
 }
 
-/// What the card showed last, but for the time.
-#[derive(PartialEq)]
-struct Painted {
-    phase: &'static str,
-    plan: Vec<longshore_session::PlanEntry>,
-    step: Option<String>,
-    outcome: Option<TurnOutcome>,
-}
-
 impl Actor {
     async fn load(app: &Arc<App>, id: &SessionId, letters: mpsc::Receiver<Letter>) -> Result<Self> {
         let record = app.store.session(id.clone()).await?.context("the index does not know it")?;
@@ -221,17 +214,6 @@ impl Actor {
             }
         }
         Ok(())
-    }
-
-    fn keep(&mut self, sandbox: SandboxId) {
-        let app = Arc::clone(&self.app);
-        let watched = sandbox.clone();
-        self.tasks.spawn(async move {
-            let exit = app.engine.wait(&watched).await;
-            Done::Exited { sandbox: watched, exit }
-        });
-        self.exit = None;
-        self.sandbox = Some(sandbox);
     }
 
     async fn live(&mut self) -> Result<()> {
@@ -409,114 +391,6 @@ impl Actor {
         Ok(())
     }
 
-    async fn prepared(&mut self, turn: TurnId, prepared: Prepared) -> Result<()> {
-        if self.sandbox.as_ref() != Some(&prepared.sandbox) {
-            self.keep(prepared.sandbox.clone());
-        }
-        let mut batch = Batch::default();
-        for (phase, at) in prepared.reached {
-            let _ = self.decide(&mut batch, Command::Reached { turn, phase, at });
-        }
-        // Stopped meanwhile: the sandbox stays for the next prompt.
-        let _ = self.decide(&mut batch, Command::SandboxReady { turn, sandbox: prepared.sandbox });
-        self.commit(batch).await
-    }
-
-    async fn started(&mut self, result: Result<longshore_agent::AgentSessionId, AgentError>) -> Result<()> {
-        let id = match result {
-            Ok(id) => id,
-            Err(error) => return self.agent_lost(error).await,
-        };
-        let Link::Starting { agent, sandbox, .. } = std::mem::replace(&mut self.link, Link::None) else { return Ok(()) };
-        let offset = self.cursor.as_ref().filter(|cursor| cursor.sandbox == sandbox).map_or(0, |cursor| cursor.offset);
-        let cursor = AgentCursor { sandbox: sandbox.clone(), offset, agent_session: Some(id.to_string()) };
-        self.link = Link::Ready { agent, sandbox };
-        self.commit(Batch { cursor: Some(cursor), ..Batch::default() }).await?;
-        self.hand_prompt().await
-    }
-
-    /// Gives the agent the running turn's prompt, once.
-    async fn hand_prompt(&mut self) -> Result<()> {
-        let (turn, prompt, stopping) = match &self.state.activity {
-            Activity::Working { turn, prompt, .. } => (*turn, prompt.clone(), false),
-            Activity::Stopping { turn, prompt, .. } => (*turn, prompt.clone(), true),
-            Activity::Idle | Activity::Preparing { .. } | Activity::Finishing { .. } => return Ok(()),
-        };
-        let Link::Ready { agent, sandbox } = &mut self.link else { return Ok(()) };
-        let strange = self.view.is_strange_to(turn, sandbox);
-        let text = if strange { agent_words::with_transcript(&self.view.transcript(turn), &prompt.text) } else { prompt.text.clone() };
-        let state = agent.prompt(turn, &[ContentBlock::Text(text)]);
-        if stopping && let Err(error) = agent.cancel(turn) {
-            return self.agent_lost(error).await;
-        }
-        match state {
-            Ok(PromptState::Sent | PromptState::Running) => {
-                let at = self.app.clock.now();
-                self.reach(turn, Phase::PromptAccepted, at).await
-            }
-            Ok(PromptState::Ended) => self.apply(Command::AgentEnded { turn }).await,
-            Err(error) => self.agent_lost(error).await,
-        }
-    }
-
-    async fn outputs(&mut self, outputs: Vec<longshore_agent::AgentOutput>) -> Result<()> {
-        let Link::Ready { sandbox, .. } = &self.link else { return Ok(()) };
-        let Some(last) = outputs.last() else { return Ok(()) };
-        let mut batch = Batch {
-            cursor: Some(AgentCursor {
-                sandbox: sandbox.clone(),
-                offset: last.cursor.0,
-                agent_session: self.cursor.as_ref().and_then(|cursor| cursor.agent_session.clone()),
-            }),
-            ..Batch::default()
-        };
-        for update in outputs.into_iter().flat_map(|output| output.updates) {
-            let Some(turn) = self.state.activity.turn() else { continue };
-            for command in agent_words::commands(turn, &update) {
-                // An update of a turn that is over says nothing any more.
-                let _ = self.decide(&mut batch, command);
-            }
-        }
-        agent_words::join_deltas(&mut batch.events);
-        self.commit(batch).await
-    }
-
-    async fn agent_lost(&mut self, error: AgentError) -> Result<()> {
-        tracing::error!(%error, "the agent is lost");
-        self.link = Link::None;
-        if self.exit.is_some() {
-            return self.sandbox_ended().await;
-        }
-        self.condemned.clone_from(&self.sandbox);
-        match self.state.activity.turn() {
-            Some(turn) => self.fail(turn, agent_words::failure(&error)).await,
-            None => {
-                self.drop_condemned().await;
-                Ok(())
-            }
-        }
-    }
-
-    async fn sandbox_ended(&mut self) -> Result<()> {
-        self.link = Link::None;
-        let (Some(sandbox), Some(exit)) = (self.sandbox.take(), self.exit.take()) else { return Ok(()) };
-        prepare::discard(&self.app, &sandbox).await;
-        let Some(turn) = self.state.activity.turn() else { return Ok(()) };
-        let failure = match exit {
-            Exit::OutOfMemory => {
-                let limit_mb = self.app.manifest(&self.record.repo).map_or(0, |manifest| manifest.limits.memory_mb);
-                TurnFailure::SandboxOutOfMemory { limit_mb }
-            }
-            Exit::Failed { .. } => TurnFailure::AgentCrashed { detail: exit.words() },
-            Exit::Stopped | Exit::Killed { .. } | Exit::Gone => TurnFailure::SandboxKilled { detail: exit.words() },
-        };
-        self.fail(turn, failure).await
-    }
-
-    async fn fail(&mut self, turn: TurnId, failure: TurnFailure) -> Result<()> {
-        self.apply(Command::Failed { turn, failure }).await
-    }
-
     /// One command by itself; what the state machine refuses has come too late.
     async fn apply(&mut self, command: Command) -> Result<()> {
         let mut batch = Batch::default();
@@ -619,224 +493,6 @@ impl Actor {
             }
         }
         Ok(())
-    }
-
-    fn prepare(&mut self, turn: TurnId, prompt: &Prompt) {
-        self.deadlines.idle = None;
-        self.deadlines.turn = Some(Instant::now() + Duration::from_secs(60 * self.app.config.limits.turn_minutes));
-        self.painter = Some(Painter::start(&self.app, &self.record, turn));
-        self.painted = None;
-        let (app, record, author) = (Arc::clone(&self.app), self.record.clone(), prompt.author.clone());
-        let kept = self.sandbox.clone();
-        let task = async move { Done::Prepared { turn, result: prepare::prepare(app, record, author, kept).await } };
-        self.preparing = Some(self.tasks.spawn(task.in_current_span()));
-    }
-
-    async fn prompt(&mut self, turn: TurnId, sandbox: SandboxId) -> Result<()> {
-        if self.deadlines.turn.is_none() {
-            self.deadlines.turn = Some(Instant::now() + Duration::from_secs(60 * self.app.config.limits.turn_minutes));
-        }
-        if matches!(&self.link, Link::Ready { sandbox: linked, .. } if *linked == sandbox) {
-            return self.hand_prompt().await;
-        }
-        match self.attach(&sandbox).await {
-            Ok(agent) => {
-                let mcp_servers = vec![self.app.sandboxes.mcp_server(&sandbox)];
-                let start = StartSession { cwd: "/workspace".into(), mcp_servers, resume: None };
-                self.link = Link::Starting { agent: Box::new(agent), sandbox, start };
-                Ok(())
-            }
-            Err(error) => {
-                tracing::error!(%error, "the agent's carrier cannot be opened");
-                self.condemned = Some(sandbox);
-                self.fail(turn, agent_words::failure(&error)).await
-            }
-        }
-    }
-
-    async fn attach(&self, sandbox: &SandboxId) -> Result<Agent, AgentError> {
-        let limits = &self.app.config.limits;
-        let settings = AgentSettings {
-            start_limit: Duration::from_secs(limits.agent_start_seconds),
-            silence_limit: Duration::from_secs(60 * limits.silence_minutes),
-            secrets: vec![self.app.sandboxes.token(sandbox).expose().to_owned()],
-            ..AgentSettings::default()
-        };
-        let carrier = Carrier::open(&self.app.engine.carrier(sandbox).folder)?;
-        let cursor = self.cursor.as_ref().filter(|cursor| cursor.sandbox == *sandbox).map_or(Cursor::START, |cursor| Cursor(cursor.offset));
-        Agent::attach(carrier, cursor, settings).await
-    }
-
-    /// False where no agent has the turn.
-    fn cancel_agent(&mut self, turn: TurnId) -> bool {
-        let Link::Ready { agent, .. } = &mut self.link else { return false };
-        match agent.cancel(turn) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(%error, "the agent cannot be told to stop");
-                false
-            }
-        }
-    }
-
-    async fn finish(&mut self, turn: TurnId, prompt: &Prompt, outcome: &TurnOutcome) -> Result<()> {
-        self.deadlines.turn = None;
-        self.deadlines.stop = None;
-        let at = self.app.clock.now();
-        self.reach(turn, Phase::TurnEnded, at).await?;
-        if let Some(task) = self.preparing.take() {
-            task.abort();
-            self.discard_strays();
-        }
-        let (Some(sandbox), Some(manifest)) = (self.sandbox.clone(), self.app.manifest(&self.record.repo).cloned()) else {
-            self.tasks.spawn(async move { Done::Saved { turn, result: None } });
-            return Ok(());
-        };
-        let message = agent_words::commit_message(&prompt.text, outcome);
-        let (app, record) = (Arc::clone(&self.app), self.record.clone());
-        let task = async move {
-            let result = work::save(&app, &record, &manifest, &sandbox, &message).await;
-            Done::Saved { turn, result: Some(result) }
-        };
-        self.tasks.spawn(task.in_current_span());
-        Ok(())
-    }
-
-    async fn finished(&mut self, turn: TurnId, result: Option<Result<Saved, TurnFailure>>) -> Result<()> {
-        let Activity::Finishing { turn: running, prompt, .. } = &self.state.activity else { return Ok(()) };
-        if *running != turn {
-            return Ok(());
-        }
-        let prompt = prompt.clone();
-        let (saved, failure) = match result {
-            Some(Ok(saved)) => (Some(saved), None),
-            Some(Err(failure)) => (None, Some(failure)),
-            None => (None, None),
-        };
-        let strange = self.view.turn(turn).sandbox.is_some_and(|sandbox| self.view.is_strange_to(turn, &sandbox));
-        let note = strange.then(|| {
-            "The earlier sandbox is gone, so this was a new one: the branch is as it was last pushed, and the agent was given the conversation so far."
-                .to_owned()
-        });
-        let mut batch = Batch::default();
-        if self.decide(&mut batch, Command::Finished { turn, failure }).is_err() {
-            return Ok(());
-        }
-        let seen = self.view.turn(turn);
-        let outcome = seen.outcome.clone().unwrap_or(TurnOutcome::Done);
-        let ended = Ended { turn, prompt: &prompt, outcome: &outcome, saved: saved.as_ref(), note };
-        batch.outbox = reply::final_reply(&self.record, &self.state, &self.view, &ended)?;
-        self.paint_last(turn);
-        self.drop_condemned().await;
-        self.deadlines.idle = Some(Instant::now() + Duration::from_secs(60 * self.app.config.sandboxes.idle_minutes));
-        self.commit(batch).await
-    }
-
-    fn open_pull_request(&mut self, title: Option<String>, done: Option<String>, answer: oneshot::Sender<Result<PullRequestRef, String>>) {
-        let turn = TurnId(self.state.turns);
-        let (Some(manifest), Some(prompt)) = (self.app.manifest(&self.record.repo).cloned(), self.view.asked.get(&turn).cloned()) else {
-            let _ = answer.send(Err("there is nothing to open a pull request for".to_owned()));
-            return;
-        };
-        let title = title.unwrap_or_else(|| work::shortened(&prompt.text, 100));
-        let done = done.unwrap_or_else(|| self.view.turn(turn).answer);
-        let (app, record, sandbox) = (Arc::clone(&self.app), self.record.clone(), self.sandbox.clone());
-        let task = async move {
-            let result = async {
-                if let Some(sandbox) = sandbox {
-                    let saved = work::save(&app, &record, &manifest, &sandbox, &title).await.map_err(|failure| {
-                        let (what, next) = reply::words(&failure);
-                        format!("{what} {next}")
-                    })?;
-                    if saved.ahead == 0 {
-                        return Err("there are no changes yet, so there is nothing to open a pull request for".to_owned());
-                    }
-                }
-                let description = Description { title: &title, done: &done, asked: &prompt.text, author: &prompt.author };
-                work::open_pull_request(&app, &record, &manifest, description).await.map_err(|error| {
-                    tracing::error!(%error, "cannot open a pull request");
-                    format!("GitHub did not take the pull request: {error}. The work is pushed to {}.", record.id.branch())
-                })
-            };
-            let result = result.await;
-            Done::PullRequest { turn, result, answer }
-        };
-        self.tasks.spawn(task.in_current_span());
-    }
-
-    async fn say(&mut self, text: String) -> Result<Result<(), String>> {
-        let Some(turn) = self.state.activity.turn() else { return Ok(Err("no turn is running".to_owned())) };
-        if self.posts.0 != turn {
-            self.posts = (turn, 0);
-        }
-        if self.posts.1 >= POSTS_PER_TURN {
-            return Ok(Err(format!("{POSTS_PER_TURN} updates are enough for one turn: say the rest in the final answer")));
-        }
-        self.posts.1 += 1;
-        // The same words again, which is what a repeated call has, are the same message.
-        let key = format!("{}:say:{turn}:{}", self.record.id, agent_words::fingerprint(&text));
-        let draft = self.owed(longshore_slack::Notice::Update { words: text }.render(), "update", key)?;
-        self.commit(Batch { outbox: vec![draft], ..Batch::default() }).await?;
-        Ok(Ok(()))
-    }
-
-    /// Removes the sandbox if it is not to be used again.
-    async fn drop_condemned(&mut self) {
-        if self.condemned.is_some() && self.condemned == self.sandbox {
-            self.link = Link::None;
-            if let Some(sandbox) = self.sandbox.take() {
-                prepare::discard(&self.app, &sandbox).await;
-            }
-        }
-        self.condemned = None;
-    }
-
-    async fn let_go(&mut self, sandbox: SandboxId) {
-        self.link = Link::None;
-        prepare::discard(&self.app, &sandbox).await;
-    }
-
-    /// A preparation that was broken off may have left a sandbox that nobody waits for.
-    fn discard_strays(&self) {
-        let (app, session, mine) = (Arc::clone(&self.app), self.record.id.clone(), self.sandbox.clone());
-        self.app.tasks.spawn(async move {
-            match app.store.sandboxes().await {
-                Ok(rows) => {
-                    for row in rows.into_iter().filter(|row| row.session == session && Some(&row.id) != mine.as_ref()) {
-                        prepare::discard(&app, &row.id).await;
-                    }
-                }
-                Err(error) => tracing::warn!(%session, %error, "cannot look for strays; the next start sweeps them"),
-            }
-        });
-    }
-
-    fn resume_painting(&mut self) {
-        if let Some(turn) = self.state.activity.turn() {
-            self.painter = Some(Painter::start(&self.app, &self.record, turn));
-        }
-    }
-
-    fn repaint(&mut self) {
-        let (Some(painter), Some(turn)) = (&self.painter, self.state.activity.turn()) else { return };
-        if painter.turn != turn {
-            return;
-        }
-        let seen = self.view.turn(turn);
-        let picture = Painted { phase: phase_word(&self.state.activity), plan: seen.plan, step: seen.step, outcome: seen.outcome };
-        if self.painted.as_ref() == Some(&picture) {
-            return;
-        }
-        painter.show(card::draw(&self.app, &self.record, &self.state, &self.view, turn), Last::No);
-        self.painted = Some(picture);
-        self.deadlines.repaint = Some(Instant::now() + card::liveness());
-    }
-
-    fn paint_last(&mut self, turn: TurnId) {
-        self.deadlines.repaint = None;
-        if let Some(painter) = self.painter.take_if(|painter| painter.turn == turn) {
-            painter.show(card::draw(&self.app, &self.record, &self.state, &self.view, turn), Last::Yes);
-        }
     }
 
     /// Keeps the index true, for lists and for recovery.

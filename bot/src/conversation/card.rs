@@ -11,8 +11,8 @@ use crate::app::App;
 
 /// Slack allows about 50 changes a minute for all cards together.
 const PACE: Duration = Duration::from_secs(3);
-/// A card that shows its time goes on to show it.
-const LIVENESS: Duration = Duration::from_secs(30);
+/// How often a running turn's card is drawn anew although nothing happened: it shows the time.
+pub const LIVENESS: Duration = Duration::from_secs(30);
 /// A card whose post Slack never took is not painted.
 const POST_WAIT: Duration = Duration::from_millis(200);
 const POST_WAITS: u32 = 3_000;
@@ -115,11 +115,6 @@ async fn posted(app: &App, record: &SessionRecord, turn: TurnId) -> Option<Poste
         }
     }
     None
-}
-
-/// How often a running turn's card is drawn anew although nothing happened.
-pub const fn liveness() -> Duration {
-    LIVENESS
 }
 
 /// The card of a turn as it stands.

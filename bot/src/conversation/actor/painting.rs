@@ -1,0 +1,49 @@
+//! The card of the running turn.
+
+use longshore_session::{TurnId, TurnOutcome};
+use tokio::time::Instant;
+
+use super::Actor;
+use crate::conversation::{
+    card::{self, Last, Painter},
+    view::phase_word,
+};
+
+/// What the card showed last, but for the time.
+#[derive(PartialEq)]
+pub(super) struct Painted {
+    phase: &'static str,
+    plan: Vec<longshore_session::PlanEntry>,
+    step: Option<String>,
+    outcome: Option<TurnOutcome>,
+}
+
+impl Actor {
+    pub(super) fn resume_painting(&mut self) {
+        if let Some(turn) = self.state.activity.turn() {
+            self.painter = Some(Painter::start(&self.app, &self.record, turn));
+        }
+    }
+
+    pub(super) fn repaint(&mut self) {
+        let (Some(painter), Some(turn)) = (&self.painter, self.state.activity.turn()) else { return };
+        if painter.turn != turn {
+            return;
+        }
+        let seen = self.view.turn(turn);
+        let picture = Painted { phase: phase_word(&self.state.activity), plan: seen.plan, step: seen.step, outcome: seen.outcome };
+        if self.painted.as_ref() == Some(&picture) {
+            return;
+        }
+        painter.show(card::draw(&self.app, &self.record, &self.state, &self.view, turn), Last::No);
+        self.painted = Some(picture);
+        self.deadlines.repaint = Some(Instant::now() + card::LIVENESS);
+    }
+
+    pub(super) fn paint_last(&mut self, turn: TurnId) {
+        self.deadlines.repaint = None;
+        if let Some(painter) = self.painter.take_if(|painter| painter.turn == turn) {
+            painter.show(card::draw(&self.app, &self.record, &self.state, &self.view, turn), Last::Yes);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What the agent asks for by its tools, and people by buttons.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use longshore_session::{PullRequestRef, TurnId};
+use tokio::sync::oneshot;
+use tracing::Instrument;
+
+use super::{Actor, Batch, Done};
+use crate::conversation::{
+    agent_words, reply,
+    work::{self, Description},
+};
+
+/// Posts of the agent's own in one turn.
+const POSTS_PER_TURN: u32 = 5;
+
+impl Actor {
+    pub(super) fn open_pull_request(
+        &mut self,
+        title: Option<String>,
+        done: Option<String>,
+        answer: oneshot::Sender<Result<PullRequestRef, String>>,
+    ) {
+        let turn = TurnId(self.state.turns);
+        let (Some(manifest), Some(prompt)) = (self.app.manifest(&self.record.repo).cloned(), self.view.asked.get(&turn).cloned()) else {
+            let _ = answer.send(Err("there is nothing to open a pull request for".to_owned()));
+            return;
+        };
+        let title = title.unwrap_or_else(|| work::shortened(&prompt.text, 100));
+        let done = done.unwrap_or_else(|| self.view.turn(turn).answer);
+        let (app, record, sandbox) = (Arc::clone(&self.app), self.record.clone(), self.sandbox.clone());
+        let task = async move {
+            let result = async {
+                if let Some(sandbox) = sandbox {
+                    let saved = work::save(&app, &record, &manifest, &sandbox, &title).await.map_err(|failure| {
+                        let (what, next) = reply::words(&failure);
+                        format!("{what} {next}")
+                    })?;
+                    if saved.ahead == 0 {
+                        return Err("there are no changes yet, so there is nothing to open a pull request for".to_owned());
+                    }
+                }
+                let description = Description { title: &title, done: &done, asked: &prompt.text, author: &prompt.author };
+                work::open_pull_request(&app, &record, &manifest, description).await.map_err(|error| {
+                    tracing::error!(%error, "cannot open a pull request");
+                    format!("GitHub did not take the pull request: {error}. The work is pushed to {}.", record.id.branch())
+                })
+            };
+            let result = result.await;
+            Done::PullRequest { turn, result, answer }
+        };
+        self.tasks.spawn(task.in_current_span());
+    }
+
+    pub(super) async fn say(&mut self, text: String) -> Result<Result<(), String>> {
+        let Some(turn) = self.state.activity.turn() else { return Ok(Err("no turn is running".to_owned())) };
+        if self.posts.0 != turn {
+            self.posts = (turn, 0);
+        }
+        if self.posts.1 >= POSTS_PER_TURN {
+            return Ok(Err(format!("{POSTS_PER_TURN} updates are enough for one turn: say the rest in the final answer")));
+        }
+        self.posts.1 += 1;
+        // The same words again, which is what a repeated call has, are the same message.
+        let key = format!("{}:say:{turn}:{}", self.record.id, agent_words::fingerprint(&text));
+        let draft = self.owed(longshore_slack::Notice::Update { words: text }.render(), "update", key)?;
+        self.commit(Batch { outbox: vec![draft], ..Batch::default() }).await?;
+        Ok(Ok(()))
+    }
+}

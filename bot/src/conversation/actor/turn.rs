@@ -1,0 +1,282 @@
+//! A turn from its preparation to its end: sandbox, agent, prompt, output, what is left.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Result;
+use longshore_agent::{Agent, AgentError, AgentSettings, Carrier, ContentBlock, Cursor, PromptState, StartSession};
+use longshore_sandbox::Exit;
+use longshore_session::{Activity, AgentCursor, Command, Phase, Prompt, SandboxId, TurnFailure, TurnId, TurnOutcome};
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::{Actor, Batch, Done, Link};
+use crate::conversation::{
+    agent_words,
+    card::Painter,
+    prepare::{self, Prepared},
+    reply::{self, Ended},
+    work::{self, Saved},
+};
+
+impl Actor {
+    pub(super) fn keep(&mut self, sandbox: SandboxId) {
+        let app = Arc::clone(&self.app);
+        let watched = sandbox.clone();
+        self.tasks.spawn(async move {
+            let exit = app.engine.wait(&watched).await;
+            Done::Exited { sandbox: watched, exit }
+        });
+        self.exit = None;
+        self.sandbox = Some(sandbox);
+    }
+
+    pub(super) async fn prepared(&mut self, turn: TurnId, prepared: Prepared) -> Result<()> {
+        if self.sandbox.as_ref() != Some(&prepared.sandbox) {
+            self.keep(prepared.sandbox.clone());
+        }
+        let mut batch = Batch::default();
+        for (phase, at) in prepared.reached {
+            let _ = self.decide(&mut batch, Command::Reached { turn, phase, at });
+        }
+        // Stopped meanwhile: the sandbox stays for the next prompt.
+        let _ = self.decide(&mut batch, Command::SandboxReady { turn, sandbox: prepared.sandbox });
+        self.commit(batch).await
+    }
+
+    pub(super) async fn started(&mut self, result: Result<longshore_agent::AgentSessionId, AgentError>) -> Result<()> {
+        let id = match result {
+            Ok(id) => id,
+            Err(error) => return self.agent_lost(error).await,
+        };
+        let Link::Starting { agent, sandbox, .. } = std::mem::replace(&mut self.link, Link::None) else { return Ok(()) };
+        let offset = self.cursor.as_ref().filter(|cursor| cursor.sandbox == sandbox).map_or(0, |cursor| cursor.offset);
+        let cursor = AgentCursor { sandbox: sandbox.clone(), offset, agent_session: Some(id.to_string()) };
+        self.link = Link::Ready { agent, sandbox };
+        self.commit(Batch { cursor: Some(cursor), ..Batch::default() }).await?;
+        self.hand_prompt().await
+    }
+
+    /// Gives the agent the running turn's prompt, once.
+    pub(super) async fn hand_prompt(&mut self) -> Result<()> {
+        let (turn, prompt, stopping) = match &self.state.activity {
+            Activity::Working { turn, prompt, .. } => (*turn, prompt.clone(), false),
+            Activity::Stopping { turn, prompt, .. } => (*turn, prompt.clone(), true),
+            Activity::Idle | Activity::Preparing { .. } | Activity::Finishing { .. } => return Ok(()),
+        };
+        let Link::Ready { agent, sandbox } = &mut self.link else { return Ok(()) };
+        let strange = self.view.is_strange_to(turn, sandbox);
+        let text = if strange { agent_words::with_transcript(&self.view.transcript(turn), &prompt.text) } else { prompt.text.clone() };
+        let state = agent.prompt(turn, &[ContentBlock::Text(text)]);
+        if stopping && let Err(error) = agent.cancel(turn) {
+            return self.agent_lost(error).await;
+        }
+        match state {
+            Ok(PromptState::Sent | PromptState::Running) => {
+                let at = self.app.clock.now();
+                self.reach(turn, Phase::PromptAccepted, at).await
+            }
+            Ok(PromptState::Ended) => self.apply(Command::AgentEnded { turn }).await,
+            Err(error) => self.agent_lost(error).await,
+        }
+    }
+
+    pub(super) async fn outputs(&mut self, outputs: Vec<longshore_agent::AgentOutput>) -> Result<()> {
+        let Link::Ready { sandbox, .. } = &self.link else { return Ok(()) };
+        let Some(last) = outputs.last() else { return Ok(()) };
+        let mut batch = Batch {
+            cursor: Some(AgentCursor {
+                sandbox: sandbox.clone(),
+                offset: last.cursor.0,
+                agent_session: self.cursor.as_ref().and_then(|cursor| cursor.agent_session.clone()),
+            }),
+            ..Batch::default()
+        };
+        for update in outputs.into_iter().flat_map(|output| output.updates) {
+            let Some(turn) = self.state.activity.turn() else { continue };
+            for command in agent_words::commands(turn, &update) {
+                // An update of a turn that is over says nothing any more.
+                let _ = self.decide(&mut batch, command);
+            }
+        }
+        agent_words::join_deltas(&mut batch.events);
+        self.commit(batch).await
+    }
+
+    pub(super) async fn agent_lost(&mut self, error: AgentError) -> Result<()> {
+        tracing::error!(%error, "the agent is lost");
+        self.link = Link::None;
+        if self.exit.is_some() {
+            return self.sandbox_ended().await;
+        }
+        self.condemned.clone_from(&self.sandbox);
+        match self.state.activity.turn() {
+            Some(turn) => self.fail(turn, agent_words::failure(&error)).await,
+            None => {
+                self.drop_condemned().await;
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) async fn sandbox_ended(&mut self) -> Result<()> {
+        self.link = Link::None;
+        let (Some(sandbox), Some(exit)) = (self.sandbox.take(), self.exit.take()) else { return Ok(()) };
+        prepare::discard(&self.app, &sandbox).await;
+        let Some(turn) = self.state.activity.turn() else { return Ok(()) };
+        let failure = match exit {
+            Exit::OutOfMemory => {
+                let limit_mb = self.app.manifest(&self.record.repo).map_or(0, |manifest| manifest.limits.memory_mb);
+                TurnFailure::SandboxOutOfMemory { limit_mb }
+            }
+            Exit::Failed { .. } => TurnFailure::AgentCrashed { detail: exit.words() },
+            Exit::Stopped | Exit::Killed { .. } | Exit::Gone => TurnFailure::SandboxKilled { detail: exit.words() },
+        };
+        self.fail(turn, failure).await
+    }
+
+    pub(super) async fn fail(&mut self, turn: TurnId, failure: TurnFailure) -> Result<()> {
+        self.apply(Command::Failed { turn, failure }).await
+    }
+
+    pub(super) fn prepare(&mut self, turn: TurnId, prompt: &Prompt) {
+        self.deadlines.idle = None;
+        self.deadlines.turn = Some(Instant::now() + Duration::from_secs(60 * self.app.config.limits.turn_minutes));
+        self.painter = Some(Painter::start(&self.app, &self.record, turn));
+        self.painted = None;
+        let (app, record, author) = (Arc::clone(&self.app), self.record.clone(), prompt.author.clone());
+        let kept = self.sandbox.clone();
+        let task = async move { Done::Prepared { turn, result: prepare::prepare(app, record, author, kept).await } };
+        self.preparing = Some(self.tasks.spawn(task.in_current_span()));
+    }
+
+    pub(super) async fn prompt(&mut self, turn: TurnId, sandbox: SandboxId) -> Result<()> {
+        if self.deadlines.turn.is_none() {
+            self.deadlines.turn = Some(Instant::now() + Duration::from_secs(60 * self.app.config.limits.turn_minutes));
+        }
+        if matches!(&self.link, Link::Ready { sandbox: linked, .. } if *linked == sandbox) {
+            return self.hand_prompt().await;
+        }
+        match self.attach(&sandbox).await {
+            Ok(agent) => {
+                let mcp_servers = vec![self.app.sandboxes.mcp_server(&sandbox)];
+                let start = StartSession { cwd: "/workspace".into(), mcp_servers, resume: None };
+                self.link = Link::Starting { agent: Box::new(agent), sandbox, start };
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%error, "the agent's carrier cannot be opened");
+                self.condemned = Some(sandbox);
+                self.fail(turn, agent_words::failure(&error)).await
+            }
+        }
+    }
+
+    pub(super) async fn attach(&self, sandbox: &SandboxId) -> Result<Agent, AgentError> {
+        let limits = &self.app.config.limits;
+        let settings = AgentSettings {
+            start_limit: Duration::from_secs(limits.agent_start_seconds),
+            silence_limit: Duration::from_secs(60 * limits.silence_minutes),
+            secrets: vec![self.app.sandboxes.token(sandbox).expose().to_owned()],
+            ..AgentSettings::default()
+        };
+        let carrier = Carrier::open(&self.app.engine.carrier(sandbox).folder)?;
+        let cursor = self.cursor.as_ref().filter(|cursor| cursor.sandbox == *sandbox).map_or(Cursor::START, |cursor| Cursor(cursor.offset));
+        Agent::attach(carrier, cursor, settings).await
+    }
+
+    /// False where no agent has the turn.
+    pub(super) fn cancel_agent(&mut self, turn: TurnId) -> bool {
+        let Link::Ready { agent, .. } = &mut self.link else { return false };
+        match agent.cancel(turn) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, "the agent cannot be told to stop");
+                false
+            }
+        }
+    }
+
+    pub(super) async fn finish(&mut self, turn: TurnId, prompt: &Prompt, outcome: &TurnOutcome) -> Result<()> {
+        self.deadlines.turn = None;
+        self.deadlines.stop = None;
+        let at = self.app.clock.now();
+        self.reach(turn, Phase::TurnEnded, at).await?;
+        if let Some(task) = self.preparing.take() {
+            task.abort();
+            self.discard_strays();
+        }
+        let (Some(sandbox), Some(manifest)) = (self.sandbox.clone(), self.app.manifest(&self.record.repo).cloned()) else {
+            self.tasks.spawn(async move { Done::Saved { turn, result: None } });
+            return Ok(());
+        };
+        let message = agent_words::commit_message(&prompt.text, outcome);
+        let (app, record) = (Arc::clone(&self.app), self.record.clone());
+        let task = async move {
+            let result = work::save(&app, &record, &manifest, &sandbox, &message).await;
+            Done::Saved { turn, result: Some(result) }
+        };
+        self.tasks.spawn(task.in_current_span());
+        Ok(())
+    }
+
+    pub(super) async fn finished(&mut self, turn: TurnId, result: Option<Result<Saved, TurnFailure>>) -> Result<()> {
+        let Activity::Finishing { turn: running, prompt, .. } = &self.state.activity else { return Ok(()) };
+        if *running != turn {
+            return Ok(());
+        }
+        let prompt = prompt.clone();
+        let (saved, failure) = match result {
+            Some(Ok(saved)) => (Some(saved), None),
+            Some(Err(failure)) => (None, Some(failure)),
+            None => (None, None),
+        };
+        let strange = self.view.turn(turn).sandbox.is_some_and(|sandbox| self.view.is_strange_to(turn, &sandbox));
+        let note = strange.then(|| {
+            "The earlier sandbox is gone, so this was a new one: the branch is as it was last pushed, and the agent was given the conversation so far."
+                .to_owned()
+        });
+        let mut batch = Batch::default();
+        if self.decide(&mut batch, Command::Finished { turn, failure }).is_err() {
+            return Ok(());
+        }
+        let seen = self.view.turn(turn);
+        let outcome = seen.outcome.clone().unwrap_or(TurnOutcome::Done);
+        let ended = Ended { turn, prompt: &prompt, outcome: &outcome, saved: saved.as_ref(), note };
+        batch.outbox = reply::final_reply(&self.record, &self.state, &self.view, &ended)?;
+        self.paint_last(turn);
+        self.drop_condemned().await;
+        self.deadlines.idle = Some(Instant::now() + Duration::from_secs(60 * self.app.config.sandboxes.idle_minutes));
+        self.commit(batch).await
+    }
+
+    /// Removes the sandbox if it is not to be used again.
+    pub(super) async fn drop_condemned(&mut self) {
+        if self.condemned.is_some() && self.condemned == self.sandbox {
+            self.link = Link::None;
+            if let Some(sandbox) = self.sandbox.take() {
+                prepare::discard(&self.app, &sandbox).await;
+            }
+        }
+        self.condemned = None;
+    }
+
+    pub(super) async fn let_go(&mut self, sandbox: SandboxId) {
+        self.link = Link::None;
+        prepare::discard(&self.app, &sandbox).await;
+    }
+
+    /// A preparation that was broken off may have left a sandbox that nobody waits for.
+    pub(super) fn discard_strays(&self) {
+        let (app, session, mine) = (Arc::clone(&self.app), self.record.id.clone(), self.sandbox.clone());
+        self.app.tasks.spawn(async move {
+            match app.store.sandboxes().await {
+                Ok(rows) => {
+                    for row in rows.into_iter().filter(|row| row.session == session && Some(&row.id) != mine.as_ref()) {
+                        prepare::discard(&app, &row.id).await;
+                    }
+                }
+                Err(error) => tracing::warn!(%session, %error, "cannot look for strays; the next start sweeps them"),
+            }
+        });
+    }
+}
