@@ -5,4 +5,6 @@ pub mod github;
 #[cfg(feature = "model")]
 pub mod model;
 #[cfg(feature = "slack")]
+pub mod page;
+#[cfg(feature = "slack")]
 pub mod slack;
