@@ -395,6 +395,8 @@ function pickHint({ text, channel }) {
   if (channel && canSee(store.channels.get(channel))) openChannel(channel);
   else if (store.tab === "home") openChannel(store.channel);
   if ($("composer").hidden) openFirst();
+  // In a narrow window the thread stands where the channel's composer would be.
+  if (!mainComposer.node.checkVisibility()) openThread(null);
   mainComposer.text = text;
   mainComposer.focus();
 }
