@@ -1,1 +1,21 @@
-//! longshore-harness
+#![doc = include_str!("../README.md")]
+
+mod api;
+mod cleanup;
+mod configuration;
+mod docker;
+mod findings;
+mod harness;
+mod images;
+mod options;
+mod paths;
+mod service;
+mod story;
+
+pub use api::{SessionSummary, TurnReport};
+pub use docker::run_in_image;
+pub use harness::{Harness, People};
+pub use options::{ImageCache, ModelChoice, Options, REAL_MODEL_VARIABLES, Wait};
+pub use paths::{repository_root, sample_folder, target_folder};
+pub use service::Service;
+pub use story::{Growth, TURN_LIMIT};
