@@ -140,10 +140,10 @@ pub struct HttpSection {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitSection {
-    /// Minutes that one turn may take.
-    pub turn_minutes: u64,
-    /// Minutes without a word from the agent after which it is given up.
-    pub silence_minutes: u64,
+    /// Seconds that one turn may take.
+    pub turn_seconds: u64,
+    /// Seconds without a word from the agent after which it is given up.
+    pub silence_seconds: u64,
     /// Seconds that the agent may take to come up.
     pub agent_start_seconds: u64,
 }
@@ -199,8 +199,8 @@ impl Config {
             bail!("{}: `model.classifier_threshold` must lie between 0 and 1", self.place("model", "classifier_threshold"));
         }
         for (section, key, value) in [
-            ("limits", "turn_minutes", self.limits.turn_minutes),
-            ("limits", "silence_minutes", self.limits.silence_minutes),
+            ("limits", "turn_seconds", self.limits.turn_seconds),
+            ("limits", "silence_seconds", self.limits.silence_seconds),
             ("limits", "agent_start_seconds", self.limits.agent_start_seconds),
             ("sandboxes", "idle_minutes", self.sandboxes.idle_minutes),
             ("images", "at_once", self.images.at_once as u64),
@@ -259,7 +259,7 @@ impl Default for HttpSection {
 
 impl Default for LimitSection {
     fn default() -> Self {
-        Self { turn_minutes: 60, silence_minutes: 10, agent_start_seconds: 60 }
+        Self { turn_seconds: 3600, silence_seconds: 600, agent_start_seconds: 60 }
     }
 }
 

@@ -50,11 +50,11 @@ pub enum TurnFailure {
     },
     /// The agent said nothing for its time limit.
     AgentSilent {
-        minutes: u64,
+        seconds: u64,
     },
     /// The turn reached its time limit.
     TurnTimeout {
-        minutes: u64,
+        seconds: u64,
     },
     /// The model's provider refused the request.
     ModelRefused {

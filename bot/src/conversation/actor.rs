@@ -285,7 +285,7 @@ impl Actor {
         {
             self.cancel_agent(turn);
             self.condemned.clone_from(&self.sandbox);
-            self.fail(turn, TurnFailure::TurnTimeout { minutes: self.app.config.limits.turn_minutes }).await?;
+            self.fail(turn, TurnFailure::TurnTimeout { seconds: self.app.config.limits.turn_seconds }).await?;
         }
         if due(&mut self.deadlines.stop)
             && let Activity::Stopping { turn, .. } = self.state.activity

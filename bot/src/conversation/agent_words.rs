@@ -4,7 +4,7 @@ use longshore_agent::{AgentError, AgentUpdate, PlanStatus, StopReason, ToolStatu
 use longshore_session::{AgentActivity, Command, Event, PlanEntry, ToolResult, TurnFailure, TurnId, TurnOutcome};
 use sha2::{Digest, Sha256};
 
-use super::{reply::minutes, work::shortened};
+use super::work::shortened;
 
 /// What an update means for the running turn.
 pub fn commands(turn: TurnId, update: &AgentUpdate) -> Vec<Command> {
@@ -75,7 +75,7 @@ pub fn join_deltas(events: &mut Vec<Event>) {
 
 pub fn failure(error: &AgentError) -> TurnFailure {
     match error {
-        AgentError::Silent { limit, .. } => TurnFailure::AgentSilent { minutes: minutes(*limit) },
+        AgentError::Silent { limit, .. } => TurnFailure::AgentSilent { seconds: limit.as_secs() },
         _ => TurnFailure::AgentCrashed { detail: shortened(&error.to_string(), 400) },
     }
 }

@@ -1,7 +1,5 @@
 //! What a turn's end is told with.
 
-use std::time::Duration;
-
 use longshore_session::{OutboxDraft, Phase, Prompt, SessionRecord, SessionState, TurnFailure, TurnId, TurnOutcome};
 use longshore_slack::{DiffStat, FinalReply, Outcome, PullRequestLink, ReceiptPhase};
 
@@ -122,12 +120,12 @@ pub fn words(failure: &TurnFailure) -> (String, String) {
         TurnFailure::AgentCrashed { detail } => {
             (format!("The agent broke off: {detail}"), "Reply here to go on in a new sandbox, from what was last pushed.".to_owned())
         }
-        TurnFailure::AgentSilent { minutes } => (
-            format!("The agent said nothing for {minutes} min, so I ended the turn."),
+        TurnFailure::AgentSilent { seconds } => (
+            format!("The agent said nothing for {}, so I ended the turn.", span(*seconds)),
             "Reply here to go on; a smaller step may help.".to_owned(),
         ),
-        TurnFailure::TurnTimeout { minutes } => {
-            (format!("The turn reached its limit of {minutes} min."), "What was done is saved. Reply here to go on.".to_owned())
+        TurnFailure::TurnTimeout { seconds } => {
+            (format!("The turn reached its limit of {}.", span(*seconds)), "What was done is saved. Reply here to go on.".to_owned())
         }
         TurnFailure::ModelRefused { detail } => (
             format!("The model's provider refused: {detail}"),
@@ -145,9 +143,9 @@ pub fn words(failure: &TurnFailure) -> (String, String) {
     (what, next)
 }
 
-/// A duration's whole minutes, at least one.
-pub fn minutes(span: Duration) -> u64 {
-    (span.as_secs() / 60).max(1)
+/// As an operator would write it: `90 s`, `10 min`.
+fn span(seconds: u64) -> String {
+    if seconds % 60 == 0 { format!("{} min", seconds / 60) } else { format!("{seconds} s") }
 }
 
 #[cfg(test)]
@@ -167,8 +165,8 @@ mod tests {
             TurnFailure::SandboxOutOfMemory { limit_mb: 5 },
             TurnFailure::SandboxKilled { detail: detail() },
             TurnFailure::AgentCrashed { detail: detail() },
-            TurnFailure::AgentSilent { minutes: 5 },
-            TurnFailure::TurnTimeout { minutes: 5 },
+            TurnFailure::AgentSilent { seconds: 5 },
+            TurnFailure::TurnTimeout { seconds: 5 },
             TurnFailure::ModelRefused { detail: detail() },
             TurnFailure::Push { detail: detail() },
             TurnFailure::Internal,

@@ -140,7 +140,7 @@ impl Actor {
 
     pub(super) fn prepare(&mut self, turn: TurnId, prompt: &Prompt) {
         self.deadlines.idle = None;
-        self.deadlines.turn = Some(Instant::now() + Duration::from_secs(60 * self.app.config.limits.turn_minutes));
+        self.deadlines.turn = Some(Instant::now() + Duration::from_secs(self.app.config.limits.turn_seconds));
         self.painter = Some(Painter::start(&self.app, &self.record, turn));
         self.painted = None;
         let (app, record, author) = (Arc::clone(&self.app), self.record.clone(), prompt.author.clone());
@@ -151,7 +151,7 @@ impl Actor {
 
     pub(super) async fn prompt(&mut self, turn: TurnId, sandbox: SandboxId) -> Result<()> {
         if self.deadlines.turn.is_none() {
-            self.deadlines.turn = Some(Instant::now() + Duration::from_secs(60 * self.app.config.limits.turn_minutes));
+            self.deadlines.turn = Some(Instant::now() + Duration::from_secs(self.app.config.limits.turn_seconds));
         }
         if matches!(&self.link, Link::Ready { sandbox: linked, .. } if *linked == sandbox) {
             return self.hand_prompt().await;
@@ -175,7 +175,7 @@ impl Actor {
         let limits = &self.app.config.limits;
         let settings = AgentSettings {
             start_limit: Duration::from_secs(limits.agent_start_seconds),
-            silence_limit: Duration::from_secs(60 * limits.silence_minutes),
+            silence_limit: Duration::from_secs(limits.silence_seconds),
             secrets: vec![self.app.sandboxes.token(sandbox).expose().to_owned()],
             ..AgentSettings::default()
         };
