@@ -3,7 +3,7 @@
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Result;
-use longshore_session::{RepoName, RepositoryManifest, SystemClock};
+use longshore_session::{RepoName, SystemClock};
 
 use crate::{config::Config, serve};
 
@@ -79,12 +79,12 @@ pub async fn doctor(file: &Path) -> Result<bool> {
 }
 
 fn manifests(config: &Config) -> (Vec<RepoName>, Vec<Line>) {
-    match RepositoryManifest::read_folder(&config.manifests) {
+    match serve::manifests(config) {
         Ok(manifests) => {
             let line = Line::good(format!("repository manifests: {} in {}", manifests.len(), config.manifests.display()));
             (manifests.into_keys().collect(), vec![line])
         }
-        Err(error) => (Vec::new(), vec![Line::bad(error.to_string(), "docs/manifests.md describes each key")]),
+        Err(error) => (Vec::new(), vec![Line::bad(format!("{error:#}"), "docs/manifests.md describes each key")]),
     }
 }
 

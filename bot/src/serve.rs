@@ -1,7 +1,7 @@
 //! `longshore serve`: puts the parts together, takes up what was left, and runs until it is told to stop.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     path::Path,
     sync::Arc,
     time::Duration,
@@ -11,10 +11,10 @@ use anyhow::{Context, Result, bail};
 use longshore_api::{Api, ApiToken};
 use longshore_classifier::Classifier;
 use longshore_gateway::{EgressRule, Gateway, GatewayConfig, GatewayParts, GitUpstream, LlmUpstream, Unlimited};
-use longshore_github::{GitHub, GitHubConfig};
+use longshore_github::{ConfigError, GitHub, GitHubConfig};
 use longshore_sandbox::{DockerConfig, DockerEngine, Engine, ImageBuilder, ImageConfig, ImageRef, Namespace};
 use longshore_scheduler::{CronExpression, Job, run_jobs};
-use longshore_session::{AskState, Clock, RepositoryManifest, Store, SystemClock};
+use longshore_session::{AskState, Clock, RepoName, RepositoryManifest, Store, SystemClock};
 use longshore_slack::{AppToken, BotToken, SigningSecret, SlackClient, SlackConfig, SlackHttpConfig, SocketMode, http_router};
 use tokio::{
     net::TcpListener,
@@ -42,10 +42,7 @@ const LEAVE_BY: Duration = Duration::from_secs(10);
 pub async fn serve(file: &Path) -> Result<()> {
     let config = Config::read(file)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let manifests = RepositoryManifest::read_folder(&config.manifests)?;
-    for manifest in manifests.values() {
-        check_manifest(manifest)?;
-    }
+    let manifests = manifests(&config)?;
     let slack_config = slack_config(&config)?;
     let slack = SlackClient::new(&slack_config)?;
     let model_key = model_key(&config);
@@ -131,17 +128,42 @@ pub async fn serve(file: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The repositories that are served, with everything in their manifests checked that can be without asking anybody.
+pub fn manifests(config: &Config) -> Result<BTreeMap<RepoName, RepositoryManifest>> {
+    let manifests = RepositoryManifest::read_folder(&config.manifests)?;
+    for manifest in manifests.values() {
+        check_manifest(manifest, &config.manifests)?;
+    }
+    Ok(manifests)
+}
+
 /// What only the crates that use it can parse.
-fn check_manifest(manifest: &RepositoryManifest) -> Result<()> {
-    let repo = &manifest.repository;
-    CronExpression::parse(&manifest.image.rebuild).with_context(|| format!("the manifest of {repo}: `image.rebuild`"))?;
+fn check_manifest(manifest: &RepositoryManifest, folder: &Path) -> Result<()> {
+    let at = |key: &str| format!("{}: `{key}`", place_in_manifest(folder, &manifest.repository, key));
+    CronExpression::parse(&manifest.image.rebuild).with_context(|| at("image.rebuild"))?;
     for rule in &manifest.egress {
-        rule.parse::<EgressRule>().map_err(|error| anyhow::anyhow!("the manifest of {repo}: `egress`: {error}"))?;
+        rule.parse::<EgressRule>().map_err(|error| anyhow::anyhow!("{}: {error}", at("egress")))?;
     }
     if let Some(base) = &manifest.image.base {
-        ImageRef::parse(base).with_context(|| format!("the manifest of {repo}: `image.base`"))?;
+        ImageRef::parse(base).with_context(|| at("image.base"))?;
     }
     Ok(())
+}
+
+/// `file:line` of a key (`image.rebuild`) in the manifest of this repository, for messages.
+fn place_in_manifest(folder: &Path, repo: &RepoName, key: &str) -> String {
+    let name = key.rsplit('.').next().unwrap_or(key);
+    for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        if RepositoryManifest::parse(&path, &text).is_ok_and(|manifest| manifest.repository == *repo) {
+            let line = text.lines().position(|line| line.split(['=', ' ']).next() == Some(name));
+            return line.map_or_else(|| path.display().to_string(), |line| format!("{}:{}", path.display(), line + 1));
+        }
+    }
+    format!("the manifest of {repo}")
 }
 
 pub fn slack_config(config: &Config) -> Result<SlackConfig> {
@@ -169,7 +191,14 @@ pub fn github(config: &Config, clock: Arc<dyn Clock>) -> Result<GitHub> {
     let mut github = GitHubConfig::github_com(section.app_id, key.into())?;
     github.api_url = section.api_url.parse()?;
     github.web_url = section.web_url.parse()?;
-    GitHub::new(github, clock).with_context(|| config.place("github", "app_id"))
+    GitHub::new(github, clock).map_err(|error| {
+        let key = match &error {
+            ConfigError::PrivateKey(_) => "private_key_file",
+            ConfigError::AppId => "app_id",
+            ConfigError::Url { key, .. } => key.rsplit('.').next().unwrap_or(key),
+        };
+        anyhow::Error::new(error).context(config.place("github", key))
+    })
 }
 
 pub fn docker_config(config: &Config) -> Result<DockerConfig> {
