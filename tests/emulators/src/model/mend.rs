@@ -180,6 +180,7 @@ fn mend(play: &mut Play, defect: &Defect) -> Step<String> {
             None => write!(text, " The pull request tool gave no link; it said: {}", answer.trim()).ok(),
         };
     }
+    todo(play, ["completed"; 4])?;
     Ok(text)
 }
 
