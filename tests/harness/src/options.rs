@@ -1,6 +1,6 @@
 //! What a harness is started with.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use axum::Router;
@@ -13,6 +13,8 @@ use crate::paths::manifest_file;
 
 /// The variables that make the demo use a real model, for messages.
 pub const REAL_MODEL_VARIABLES: &str = "OPENAI_API_KEY or LONGSHORE_MODEL_BASE_URL";
+
+const MODEL_LIST_LIMIT: Duration = Duration::from_secs(10);
 
 /// Which model answers.
 #[derive(Debug, Clone)]
@@ -31,19 +33,43 @@ pub enum ModelChoice {
 
 impl ModelChoice {
     /// A real model where the environment names one (`OPENAI_API_KEY`, `LONGSHORE_MODEL_BASE_URL`, `LONGSHORE_MODEL`, `LONGSHORE_CLASSIFIER_MODEL`).
-    pub fn from_environment(scripted: Pace) -> Self {
+    ///
+    /// A server of one's own is asked for its models where none is named, and the first one is taken. Errors when it does not tell.
+    pub async fn from_environment(scripted: Pace) -> Result<Self> {
         let variable = |name: &str| std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        let (base_url, api_key) = (variable("LONGSHORE_MODEL_BASE_URL"), variable("OPENAI_API_KEY"));
-        if base_url.is_none() && api_key.is_none() {
-            return Self::Scripted { pace: scripted };
-        }
-        let agent = variable("LONGSHORE_MODEL").unwrap_or_else(|| "gpt-5".to_owned());
-        // A server of one's own has one model more often than two.
-        let classifier = variable("LONGSHORE_CLASSIFIER_MODEL")
-            .unwrap_or_else(|| if base_url.is_some() { agent.clone() } else { "gpt-5-nano".to_owned() });
-        let base_url = base_url.unwrap_or_else(|| "https://api.openai.com/v1".to_owned());
-        Self::Real { base_url, api_key, agent, classifier }
+        let (named_url, api_key) = (variable("LONGSHORE_MODEL_BASE_URL"), variable("OPENAI_API_KEY"));
+        let (agent, classifier) = (variable("LONGSHORE_MODEL"), variable("LONGSHORE_CLASSIFIER_MODEL"));
+        let Some(base_url) = named_url else {
+            let Some(api_key) = api_key else { return Ok(Self::Scripted { pace: scripted }) };
+            return Ok(Self::Real {
+                base_url: "https://api.openai.com/v1".to_owned(),
+                api_key: Some(api_key),
+                agent: agent.unwrap_or_else(|| "gpt-5".to_owned()),
+                // Quick, because it does not think first.
+                classifier: classifier.unwrap_or_else(|| "gpt-4.1-mini".to_owned()),
+            });
+        };
+        let agent = match agent {
+            Some(agent) => agent,
+            None => first_model(&base_url, api_key.as_deref())
+                .await
+                .with_context(|| format!("{base_url} does not say which models it has: name one in LONGSHORE_MODEL"))?,
+        };
+        Ok(Self::Real { base_url, api_key, classifier: classifier.unwrap_or_else(|| agent.clone()), agent })
     }
+}
+
+async fn first_model(base_url: &str, api_key: Option<&str>) -> Result<String> {
+    // Where another provider was installed before, that one serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().timeout(MODEL_LIST_LIMIT).build()?;
+    let mut request = client.get(format!("{}/models", base_url.trim_end_matches('/')));
+    if let Some(key) = api_key {
+        request = request.bearer_auth(key);
+    }
+    let listed: serde_json::Value = request.send().await?.error_for_status()?.json().await?;
+    let first = listed["data"].as_array().and_then(|models| models.first()?["id"].as_str());
+    Ok(first.context("its list of models is empty")?.to_owned())
 }
 
 /// Whether images that earlier runs built are taken up.

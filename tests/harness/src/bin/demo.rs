@@ -43,7 +43,8 @@ async fn run_demo(cli: &Cli) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     // A person watches: nobody can follow answers that come all at once.
-    let model = ModelChoice::from_environment(Pace { first_token: Duration::from_millis(350), per_token: Duration::from_millis(12) });
+    let model =
+        ModelChoice::from_environment(Pace { first_token: Duration::from_millis(350), per_token: Duration::from_millis(12) }).await?;
     let answering = match &model {
         ModelChoice::Scripted { .. } => format!("a scripted model answers (a real one does with {REAL_MODEL_VARIABLES} set)"),
         ModelChoice::Real { base_url, agent, classifier, .. } => format!("{agent} answers, {classifier} classifies, both at {base_url}"),

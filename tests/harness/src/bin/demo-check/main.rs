@@ -77,7 +77,8 @@ async fn run(seed: u64, verdicts: &mut Verdicts) -> Result<()> {
 
     let mut options = Options::all();
     // As fast as a quick model: the phases are to be told apart.
-    options.model = ModelChoice::from_environment(Pace { first_token: Duration::from_millis(120), per_token: Duration::from_millis(2) });
+    options.model =
+        ModelChoice::from_environment(Pace { first_token: Duration::from_millis(120), per_token: Duration::from_millis(2) }).await?;
     options.calls_log = Some(folder().join("slack-calls.jsonl"));
     options.service_log = Some(folder().join("service.log"));
     options.progress = Arc::new(|line| println!("· {line}"));
