@@ -29,7 +29,7 @@ demo-check: setup build ## The same without a browser: one mention becomes one p
 
 test: setup ## Everything that is tested
 	$(CARGO) build --locked --workspace --all-targets
-	$(WITHOUT_MODEL) $(CARGO) test --locked --workspace
+	$(WITHOUT_MODEL) $(CARGO) test --locked --workspace --no-fail-fast
 	SEED=$${SEED:-1} $(WITHOUT_MODEL) $(PROGRAMS)/demo-check
 
 fmt: ## Format the code
