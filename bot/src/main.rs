@@ -76,6 +76,12 @@ struct ClassifyArgs {
     /// Also report over this many folds, each judged by what the others gave (with --offline)
     #[arg(long, value_name = "N")]
     folds: Option<usize>,
+    /// Labelled requests that are learnt from first, as if people had picked their repositories
+    #[arg(long, value_name = "FILE")]
+    learn: Option<PathBuf>,
+    /// Also report over this many random halves, before and after learning from the other half (with --offline)
+    #[arg(long, value_name = "N")]
+    holdout: Option<usize>,
     /// The configuration whose model is asked; needed without --offline
     #[arg(long, value_name = "FILE", default_value = "longshore.toml", env = "LONGSHORE_CONFIG")]
     config: PathBuf,
@@ -114,7 +120,15 @@ async fn classify(args: ClassifyArgs) -> Result<()> {
         serve::classifier_config(&config, serve::model_key(&config).as_deref())
     };
     let field: Field = args.field.parse().map_err(anyhow::Error::msg)?;
-    let options = EvaluateOptions { manifests: args.manifests, data: args.data, field, classifier, folds: args.folds };
+    let options = EvaluateOptions {
+        manifests: args.manifests,
+        data: args.data,
+        field,
+        classifier,
+        folds: args.folds,
+        learn: args.learn,
+        holdout: args.holdout,
+    };
     let report = evaluate(options).await?;
     if args.json {
         println!("{}", report.to_json())

@@ -172,7 +172,7 @@ async fn thread_before(app: &App, ask: &Ask) -> Vec<String> {
 /// As a part of a sentence, shown on the card.
 fn why(decision: &Decision) -> String {
     match decision.decided_by {
-        DecidedBy::Explicit | DecidedBy::Model => decision.reason.clone(),
+        DecidedBy::Explicit | DecidedBy::Rule | DecidedBy::ChannelDefault | DecidedBy::Model => decision.reason.clone(),
         DecidedBy::Lexical { why: WhyLexical::ModelMissing } => decision.reason.clone(),
         DecidedBy::Lexical { why: WhyLexical::ModelTimedOut } => format!("{} (by words: the model took too long)", decision.reason),
         DecidedBy::Lexical { why: WhyLexical::ModelFailed } => format!("{} (by words: the model did not answer)", decision.reason),

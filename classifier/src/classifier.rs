@@ -1,7 +1,7 @@
 //! Decides which repository a request is about: what is said outright, else the model, else the words.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -10,8 +10,10 @@ use tokio::time::Instant;
 
 use crate::{
     explicit,
-    lexical::{Candidate, LexicalRanker, Query, Ranking},
+    learn::{Learned, Learner},
+    lexical::{Candidate, Query, Ranking},
     model::{Choice, ModelAnswer, ModelClassifier},
+    rules::RoutingRules,
     small_talk,
 };
 
@@ -39,11 +41,19 @@ pub struct Config {
     pub threshold: f64,
     /// Least [`Ranking::familiarity`] at which the lexical ranker's choice is taken. Another scale than `threshold`.
     pub familiarity_threshold: f64,
+    /// What operators decided beforehand.
+    pub rules: RoutingRules,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { model: None, time_limit: Duration::from_secs(3), threshold: 0.5, familiarity_threshold: 0.65 }
+        Self {
+            model: None,
+            time_limit: Duration::from_secs(3),
+            threshold: 0.5,
+            familiarity_threshold: 0.65,
+            rules: RoutingRules::default(),
+        }
     }
 }
 
@@ -56,11 +66,15 @@ pub(crate) const TIE: f64 = 0.01;
 /// How many candidates a decision offers.
 const OFFERED: usize = 5;
 
+/// How many earlier choices the model is shown: those most like the request.
+const SHOWN: usize = 12;
+
 /// An earlier request, and the repository that people chose for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Correction {
     pub text: String,
-    pub repo: RepoName,
+    /// None: people said that it is about none of the repositories.
+    pub repo: Option<RepoName>,
 }
 
 /// What somebody asked, and where.
@@ -71,6 +85,7 @@ pub struct Request {
     /// The thread's earlier messages, oldest first.
     pub thread: Vec<String>,
     pub channel: Option<String>,
+    /// What people chose before, oldest first. The classifier keeps what it learnt of them, so that only new ones at the end cost anything.
     pub corrections: Vec<Correction>,
 }
 
@@ -96,6 +111,10 @@ pub enum WhyLexical {
 pub enum DecidedBy {
     /// The message names the repository.
     Explicit,
+    /// A keyword rule of the operator's.
+    Rule,
+    /// Nothing was sure, and the channel has a default.
+    ChannelDefault,
     Model,
     Lexical {
         why: WhyLexical,
@@ -119,14 +138,33 @@ pub struct Classifier {
     time_limit: Duration,
     threshold: f64,
     familiarity_threshold: f64,
-    /// The ranker of the last call: profiles and corrections seldom change, and building one costs far more than asking it.
-    ranker: Mutex<Option<Arc<Prepared>>>,
+    rules: RoutingRules,
+    /// What the last call learnt: profiles and corrections seldom change, and learning costs far more than asking.
+    prepared: Mutex<Option<Prepared>>,
 }
 
 struct Prepared {
-    /// With what people chose for earlier requests as examples.
     profiles: Vec<RepositoryProfile>,
-    ranker: LexicalRanker,
+    corrections: Vec<Correction>,
+    learner: Learner,
+    learned: Arc<Learned>,
+}
+
+impl Prepared {
+    fn new(profiles: &[RepositoryProfile]) -> Self {
+        let learner = Learner::new(profiles);
+        Self { profiles: profiles.to_vec(), corrections: Vec::new(), learned: Arc::new(learner.fit()), learner }
+    }
+
+    /// Learns what is new. `corrections` begins with those known already.
+    fn learn(&mut self, corrections: &[Correction]) {
+        let new = &corrections[self.corrections.len()..];
+        if !new.is_empty() {
+            new.iter().for_each(|correction| self.learner.learn(correction));
+            self.corrections.extend_from_slice(new);
+            self.learned = Arc::new(self.learner.fit());
+        }
+    }
 }
 
 impl Classifier {
@@ -136,36 +174,36 @@ impl Classifier {
             time_limit: config.time_limit,
             threshold: config.threshold,
             familiarity_threshold: config.familiarity_threshold,
-            ranker: Mutex::default(),
+            rules: config.rules,
+            prepared: Mutex::default(),
         }
     }
 
     /// Never fails and never takes longer than the time limit (and a few milliseconds): whatever goes wrong with the model, the words decide.
     pub async fn classify(&self, request: &Request, profiles: &[RepositoryProfile]) -> Decision {
         let begun = Instant::now();
-        let ranking = self.rank(request, profiles);
-        let mut decision = self.decide(request, profiles, ranking).await;
+        let learned = self.learned(&request.corrections, profiles);
+        let thread = request.thread.join("\n");
+        let query = Query { message: &request.message, context: &thread, channel: request.channel.as_deref() };
+        let ranking = learned.rank(&query);
+        let similar = learned.similar(&query, SHOWN);
+        let mut decision = self.decide(request, profiles, &similar, ranking).await;
+        self.apply_channel_default(request, profiles, &mut decision);
         decision.elapsed = begun.elapsed();
         decision
     }
 
-    /// The words' ranking.
-    fn rank(&self, request: &Request, profiles: &[RepositoryProfile]) -> Ranking {
-        let thread = request.thread.join("\n");
-        let profiles = taught(request, profiles);
-        let prepared = {
-            // What a panicking thread left is whole: it is replaced in one go.
-            let mut last = self.ranker.lock().unwrap_or_else(PoisonError::into_inner);
-            match last.as_ref().filter(|prepared| prepared.profiles == profiles) {
-                Some(prepared) => Arc::clone(prepared),
-                None => {
-                    let prepared = Arc::new(Prepared { ranker: LexicalRanker::new(&profiles), profiles });
-                    *last = Some(Arc::clone(&prepared));
-                    prepared
-                }
-            }
-        };
-        prepared.ranker.rank(&Query { message: &request.message, context: &thread, channel: request.channel.as_deref() })
+    fn learned(&self, corrections: &[Correction], profiles: &[RepositoryProfile]) -> Arc<Learned> {
+        let mut last = self.prepared.lock().unwrap_or_else(|poisoned| {
+            // What a panicking thread left may be half learnt.
+            let mut last = poisoned.into_inner();
+            *last = None;
+            last
+        });
+        let known = last.take().filter(|prepared| prepared.profiles == profiles && corrections.starts_with(&prepared.corrections));
+        let prepared = last.insert(known.unwrap_or_else(|| Prepared::new(profiles)));
+        prepared.learn(corrections);
+        Arc::clone(&prepared.learned)
     }
 
     /// Answers what needs no repository. None without a model, or where it does not answer within [`ANSWER_LIMIT`].
@@ -184,7 +222,7 @@ impl Classifier {
         }
     }
 
-    async fn decide(&self, request: &Request, profiles: &[RepositoryProfile], ranking: Ranking) -> Decision {
+    async fn decide(&self, request: &Request, profiles: &[RepositoryProfile], similar: &[&Correction], ranking: Ranking) -> Decision {
         if let Some(repo) = explicit::named_repository(&request.message, profiles) {
             return Decision {
                 candidates: first(std::slice::from_ref(&repo), &ranking, "named in the message"),
@@ -194,9 +232,18 @@ impl Classifier {
                 elapsed: Duration::ZERO,
             };
         }
+        if let Some((keyword, repo)) = self.rules.by_keyword(&request.message, profiles) {
+            return Decision {
+                candidates: first(std::slice::from_ref(repo), &ranking, "a rule decides"),
+                verdict: Verdict::Repository { repo: repo.clone(), confidence: 1.0 },
+                reason: format!("a rule says that “{keyword}” belongs to {repo}"),
+                decided_by: DecidedBy::Rule,
+                elapsed: Duration::ZERO,
+            };
+        }
         let why = match &self.model {
             None => WhyLexical::ModelMissing,
-            Some(model) => match tokio::time::timeout(self.time_limit, model.ask(request, profiles)).await {
+            Some(model) => match tokio::time::timeout(self.time_limit, model.ask(request, profiles, similar)).await {
                 Ok(Ok(answer)) => return self.by_model(answer, &ranking),
                 Ok(Err(error)) => {
                     tracing::warn!(%error, "the model did not choose a repository, the words decide");
@@ -212,6 +259,23 @@ impl Classifier {
             },
         };
         self.by_words(request, ranking, why)
+    }
+
+    /// Where the decision is to ask, and the channel has a default, that is the answer.
+    fn apply_channel_default(&self, request: &Request, profiles: &[RepositoryProfile], decision: &mut Decision) {
+        if decision.verdict != Verdict::Unknown {
+            return;
+        }
+        let Some(channel) = request.channel.as_deref() else { return };
+        let Some(repo) = self.rules.by_channel(channel, profiles) else { return };
+        let known = decision.candidates.iter().position(|candidate| candidate.repo == *repo).map(|index| decision.candidates.remove(index));
+        let confidence = known.map_or(0.0, |candidate| candidate.score);
+        let reason = format!("{repo} is the default of #{}", channel.trim().trim_start_matches('#'));
+        decision.candidates.insert(0, Candidate { repo: repo.clone(), score: confidence, reason: reason.clone() });
+        decision.candidates.truncate(OFFERED);
+        decision.verdict = Verdict::Repository { repo: repo.clone(), confidence };
+        decision.reason = reason;
+        decision.decided_by = DecidedBy::ChannelDefault;
     }
 
     fn by_model(&self, answer: ModelAnswer, ranking: &Ranking) -> Decision {
@@ -252,16 +316,6 @@ impl Classifier {
         let candidates = ranking.candidates.into_iter().take(OFFERED).collect();
         Decision { verdict, candidates, reason, decided_by: DecidedBy::Lexical { why }, elapsed: Duration::ZERO }
     }
-}
-
-/// What people chose for earlier requests counts as an example of that repository.
-fn taught(request: &Request, profiles: &[RepositoryProfile]) -> Vec<RepositoryProfile> {
-    let mut taught = profiles.to_vec();
-    for profile in &mut taught {
-        let chosen = request.corrections.iter().filter(|correction| correction.repo == profile.repo);
-        profile.examples.extend(chosen.map(|correction| correction.text.clone()));
-    }
-    taught
 }
 
 /// These repositories first, then the words' best others.

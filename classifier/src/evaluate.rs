@@ -1,7 +1,7 @@
 //! Measures routing over labelled requests: what `longshore classify` prints.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::{Classifier, Config, DecidedBy, Decision, Request, Verdict, folds};
+use crate::{Classifier, Config, Correction, DecidedBy, Decision, Holdout, Request, Verdict, folds, holdout};
 
 /// How many requests a model is asked about at the same time.
 const AT_ONCE: usize = 8;
@@ -58,6 +58,10 @@ pub struct EvaluateOptions {
     pub classifier: Config,
     /// Also report what is fitted over so many folds (at least 2), each judged by what the others gave. Offline only.
     pub folds: Option<usize>,
+    /// Labelled lines as in `data`, learnt from first as if people had picked their repositories.
+    pub learn: Option<PathBuf>,
+    /// Also report over so many random halves of the data, before and after learning from the other half. Offline only.
+    pub holdout: Option<usize>,
 }
 
 /// Each message names the file, the line and what to do.
@@ -75,6 +79,8 @@ pub enum EvaluateError {
         "folds tell how the words' fitted weights do on lines they have not seen: give at least 2, no more than there are lines, and no model (offline)"
     )]
     Folds,
+    #[error("halves tell how much learning helps the words: give at least 1, at least two lines, and no model (offline)")]
+    Holdout,
     #[error("a request's classification ended early: {0}")]
     Interrupted(String),
 }
@@ -101,6 +107,8 @@ pub struct Figures {
 pub struct Folds {
     pub folds: usize,
     pub figures: Figures,
+    /// The weights as shipped, having learnt from the other folds as if people had picked.
+    pub learned: Figures,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -108,6 +116,11 @@ pub struct Report {
     pub field: Field,
     pub figures: Figures,
     pub folds: Option<Folds>,
+    pub holdout: Option<Holdout>,
+    /// Lines learnt from first.
+    pub learned: usize,
+    /// Lines of the data that were also learnt from: they say nothing about others.
+    pub seen: usize,
     /// (expected, chosen) and how often; none is unknown.
     confusion: BTreeMap<(Option<RepoName>, Option<RepoName>), usize>,
     decided_by: BTreeMap<&'static str, usize>,
@@ -135,12 +148,34 @@ pub(crate) struct Outcome {
 /// Reads manifests and data, classifies each line and counts.
 pub async fn evaluate(options: EvaluateOptions) -> Result<Report, EvaluateError> {
     let profiles: Arc<[RepositoryProfile]> = read_profiles(&options.manifests)?.into();
-    let (lines, unlisted) = read_lines(&options.data, options.field, &profiles)?;
+    let (mut lines, mut unlisted) = read_lines(&options.data, options.field, &profiles)?;
     let folds = match options.folds {
         Some(folds) if folds < 2 || folds > lines.len() || options.classifier.model.is_some() => return Err(EvaluateError::Folds),
-        Some(folds) => Some(Folds { folds, figures: figures(&folds::held_out(&lines, &profiles, folds)) }),
+        Some(folds) => {
+            let figures = figures(&folds::held_out(&lines, &profiles, folds));
+            Some(Folds { folds, figures, learned: holdout::folds(&lines, &profiles, folds).await })
+        }
         None => None,
     };
+    let holdout = match options.holdout {
+        Some(rounds) if rounds == 0 || lines.len() < 2 || options.classifier.model.is_some() => return Err(EvaluateError::Holdout),
+        Some(rounds) => Some(holdout::halves(&lines, &profiles, rounds).await),
+        None => None,
+    };
+    let corrections: Vec<Correction> = match &options.learn {
+        Some(path) => {
+            let (learnt, others) = read_lines(path, options.field, &profiles)?;
+            unlisted.extend(others);
+            learnt.iter().map(holdout::as_picked).collect()
+        }
+        None => Vec::new(),
+    };
+    let texts: HashSet<&str> = corrections.iter().map(|correction| correction.text.as_str()).collect();
+    let seen = lines.iter().filter(|line| texts.contains(holdout::as_picked(line).text.as_str())).count();
+    let learned = corrections.len();
+    for line in &mut lines {
+        line.request.corrections.clone_from(&corrections);
+    }
     let classifier = Arc::new(Classifier::new(options.classifier));
     let mut running: JoinSet<(usize, Decision)> = JoinSet::new();
     let mut decisions: BTreeMap<usize, Decision> = BTreeMap::new();
@@ -163,7 +198,7 @@ pub async fn evaluate(options: EvaluateOptions) -> Result<Report, EvaluateError>
         *confusion.entry((outcome.expected.clone(), outcome.chosen.clone())).or_insert(0) += 1;
         outcomes.push(outcome);
     }
-    Ok(Report { field: options.field, figures: figures(&outcomes), folds, confusion, decided_by, unlisted })
+    Ok(Report { field: options.field, figures: figures(&outcomes), folds, holdout, learned, seen, confusion, decided_by, unlisted })
 }
 
 async fn collect(running: &mut JoinSet<(usize, Decision)>, decisions: &mut BTreeMap<usize, Decision>) -> Result<(), EvaluateError> {
@@ -180,12 +215,14 @@ async fn collect(running: &mut JoinSet<(usize, Decision)>, decisions: &mut BTree
 fn decider(decided_by: DecidedBy) -> &'static str {
     match decided_by {
         DecidedBy::Explicit => "explicit",
+        DecidedBy::Rule => "rule",
+        DecidedBy::ChannelDefault => "channel default",
         DecidedBy::Model => "model",
         DecidedBy::Lexical { .. } => "lexical",
     }
 }
 
-fn outcome(expected: Option<RepoName>, decision: Decision) -> Outcome {
+pub(crate) fn outcome(expected: Option<RepoName>, decision: Decision) -> Outcome {
     let rank = expected.as_ref().and_then(|repo| decision.candidates.iter().position(|candidate| candidate.repo == *repo));
     let chosen = match decision.verdict {
         Verdict::Repository { repo, .. } => Some(repo),
@@ -194,7 +231,7 @@ fn outcome(expected: Option<RepoName>, decision: Decision) -> Outcome {
     Outcome { expected, chosen, rank }
 }
 
-fn figures(outcomes: &[Outcome]) -> Figures {
+pub(crate) fn figures(outcomes: &[Outcome]) -> Figures {
     let share = |part: usize, whole: usize| (whole > 0).then(|| part as f64 / whole as f64);
     let count = |test: &dyn Fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| test(outcome)).count();
     let n_known = count(&|outcome| outcome.expected.is_some());
@@ -289,6 +326,14 @@ impl Report {
         if let Some(folds) = &self.folds {
             json["folds"] = folds.figures.to_json();
             json["folds"]["folds"] = json!(folds.folds);
+            json["folds"]["learned"] = folds.learned.to_json();
+        }
+        if let Some(holdout) = &self.holdout {
+            json["holdout"] = holdout.to_json();
+        }
+        if self.learned > 0 {
+            json["learned"] = json!(self.learned);
+            json["seen"] = json!(self.seen);
         }
         json
     }
@@ -323,9 +368,20 @@ impl fmt::Display for Report {
         let deciders: Vec<String> = self.decided_by.iter().map(|(who, count)| format!("{who} {count}")).collect();
         writeln!(f, "Routing by {} (decided by: {})\n", self.field, deciders.join(", "))?;
         write!(f, "{}", self.figures)?;
+        if self.learned > 0 {
+            writeln!(f, "\n  learnt from {} labelled lines first", self.learned)?;
+        }
+        if self.seen > 0 {
+            writeln!(f, "  {} lines of the data are among them: what they show holds for no others", self.seen)?;
+        }
         if let Some(folds) = &self.folds {
             writeln!(f, "\nFitted anew in {} folds, each judged on lines it has not seen\n", folds.folds)?;
             write!(f, "{}", folds.figures)?;
+            writeln!(f, "\nAs shipped, having learnt from the other folds\n")?;
+            write!(f, "{}", folds.learned)?;
+        }
+        if let Some(holdout) = &self.holdout {
+            write!(f, "{holdout}")?;
         }
         for repo in &self.unlisted {
             writeln!(f, "\n  {repo} has no manifest here: its lines count as unknown")?;

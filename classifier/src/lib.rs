@@ -3,10 +3,14 @@
 mod classifier;
 mod evaluate;
 mod explicit;
+mod features;
 mod folds;
+mod holdout;
 mod knowledge;
+mod learn;
 mod lexical;
 mod model;
+mod rules;
 mod small_talk;
 #[cfg(test)]
 mod testing;
@@ -14,4 +18,7 @@ mod words;
 
 pub use classifier::{Classifier, Config, Correction, DecidedBy, Decision, ModelConfig, Request, Verdict, WhyLexical};
 pub use evaluate::{EvaluateError, EvaluateOptions, Field, Figures, Folds, Report, evaluate};
+pub use holdout::{Holdout, Spread};
+pub use learn::{Learned, Learner};
 pub use lexical::{Candidate, LexicalRanker, Query, Ranking};
+pub use rules::RoutingRules;

@@ -218,8 +218,97 @@ async fn a_tie_is_asked_about() {
 async fn what_people_chose_teaches_it() {
     let mut request = request("the zigbee bridge is down");
     assert_eq!(offline(&request).await.verdict, Verdict::Unknown);
-    request.corrections = vec![Correction { text: "zigbee bridge loses lamps".to_owned(), repo: repo("acme/maps") }];
+    request.corrections = vec![Correction { text: "zigbee bridge loses lamps".to_owned(), repo: Some(repo("acme/maps")) }];
     assert!(matches!(offline(&request).await.verdict, Verdict::Repository { repo, .. } if repo.name() == "maps"));
+}
+
+#[tokio::test]
+async fn one_classifier_follows_what_people_choose_and_take_back() {
+    let classifier = Classifier::new(Config::default());
+    let mut request = request("the zigbee bridge is down");
+    for (corrections, expected) in [
+        (vec![], None),
+        (vec![("zigbee bridge loses lamps", "acme/maps")], Some("maps")),
+        (vec![("zigbee bridge loses lamps", "acme/maps"), ("the zigbee bridge is down again", "acme/bank")], Some("bank")),
+        (vec![("zigbee bridge loses lamps", "acme/maps")], Some("maps")),
+        (vec![], None),
+    ] {
+        request.corrections =
+            corrections.iter().map(|(text, name)| Correction { text: (*text).to_owned(), repo: Some(repo(name)) }).collect();
+        let found = match classifier.classify(&request, &profiles()).await.verdict {
+            Verdict::Repository { repo, .. } => Some(repo.name().to_owned()),
+            _ => None,
+        };
+        assert_eq!(found.as_deref(), expected, "{corrections:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_model_sees_the_choices_most_like_the_request() {
+    let model = Model::start(Manner::Says(json!({ "repository": "acme/maps", "confidence": 0.9, "reason": "as before" }))).await;
+    let mut request = request("the zigbee bridge is down");
+    request.corrections = (0..50).map(|n| Correction { text: format!("bridge {n} of the river"), repo: Some(repo("acme/maps")) }).collect();
+    request.corrections.insert(3, Correction { text: "zigbee bridge loses lamps".to_owned(), repo: Some(repo("acme/bank")) });
+    model.classifier(Duration::from_secs(20)).classify(&request, &profiles()).await;
+    let received = model.received();
+    let question: Value = serde_json::from_str(received[0]["messages"][1]["content"].as_str().unwrap()).unwrap();
+    assert_eq!(question["corrections"].as_array().unwrap().len(), SHOWN);
+    assert_eq!(question["corrections"][0]["request"], "zigbee bridge loses lamps");
+}
+
+fn with_rules() -> Config {
+    let rules = RoutingRules {
+        keyword_rules: vec![("zigbee".to_owned(), repo("acme/maps"))],
+        channel_defaults: vec![("#money".to_owned(), repo("acme/bank"))],
+    };
+    Config { rules, ..Config::default() }
+}
+
+async fn by_rules(message: &str, channel: &str) -> (Option<String>, DecidedBy, String) {
+    let request = Request { channel: Some(channel.to_owned()), ..request(message) };
+    let decision = Classifier::new(with_rules()).classify(&request, &profiles()).await;
+    let repo = match decision.verdict {
+        Verdict::Repository { repo, .. } => {
+            assert_eq!(decision.candidates[0].repo, repo);
+            Some(repo.name().to_owned())
+        }
+        _ => None,
+    };
+    (repo, decision.decided_by, decision.reason)
+}
+
+#[tokio::test]
+async fn a_rule_comes_after_the_name_and_before_the_words() {
+    let (repo, by, reason) = by_rules("the cart and checkout lose Zigbee lamps", "money").await;
+    assert_eq!((repo.as_deref(), by), (Some("maps"), DecidedBy::Rule));
+    assert_eq!(reason, "a rule says that “zigbee” belongs to acme/maps");
+    let (repo, by, _) = by_rules("in acme/shop the zigbee lamps are missing", "money").await;
+    assert_eq!((repo.as_deref(), by), (Some("shop"), DecidedBy::Explicit));
+}
+
+#[tokio::test]
+async fn a_channels_default_answers_only_what_would_be_asked() {
+    let (repo, by, reason) = by_rules("it is slow again", "#Money").await;
+    assert_eq!((repo.as_deref(), by), (Some("bank"), DecidedBy::ChannelDefault));
+    assert_eq!(reason, "acme/bank is the default of #Money");
+    let (repo, by, _) = by_rules("the cart and checkout are empty", "money").await;
+    assert_eq!((repo.as_deref(), by), (Some("shop"), DecidedBy::Lexical { why: WhyLexical::ModelMissing }));
+    assert_eq!(by_rules("it is slow again", "random").await.0, None);
+    assert_eq!(by_rules("thanks!", "money").await.0, None, "what needs no repository gets none");
+}
+
+#[tokio::test]
+async fn an_unsure_model_leaves_it_to_the_channels_default() {
+    let model = Model::start(Manner::Says(json!({ "repository": "unknown", "confidence": 0.9, "candidates": ["acme/shop"] }))).await;
+    let config = Config {
+        model: Some(ModelConfig { base_url: model.base_url.clone(), api_key: "k".to_owned(), model: "m".to_owned() }),
+        ..with_rules()
+    };
+    let request = Request { channel: Some("money".to_owned()), ..request("it is slow") };
+    let decision = Classifier::new(Config { time_limit: Duration::from_secs(20), ..config }).classify(&request, &profiles()).await;
+    assert!(matches!(decision.verdict, Verdict::Repository { repo, .. } if repo.name() == "bank"));
+    let offered: Vec<&str> = decision.candidates.iter().map(|candidate| candidate.repo.name()).collect();
+    assert_eq!((decision.decided_by, offered), (DecidedBy::ChannelDefault, vec!["bank", "shop", "maps"]));
 }
 
 #[tokio::test]

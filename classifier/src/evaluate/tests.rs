@@ -13,6 +13,8 @@ fn options(manifests: &Path, data: &Path) -> EvaluateOptions {
         field: Field::TitleAndBody,
         classifier: Config::default(),
         folds: None,
+        learn: None,
+        holdout: None,
     }
 }
 
@@ -112,6 +114,55 @@ async fn folds_need_lines_and_no_model() {
         let options = EvaluateOptions { folds: Some(folds), classifier, ..options(Path::new(PROFILES), Path::new(REQUESTS)) };
         assert!(matches!(evaluate(options).await, Err(EvaluateError::Folds)));
     }
+}
+
+#[tokio::test]
+async fn labelled_lines_teach_as_if_people_had_picked() {
+    let learn = file(
+        r#"{"repo": "a/bank", "title": "zigbee bridge", "body": "lamps are lost"}
+{"repo": "elsewhere/x", "title": "newsletter"}
+"#,
+    );
+    let (manifests, data) = (file(TWO), file(r#"{"repo": "a/bank", "title": "the zigbee bridge is down"}"#));
+    let before = evaluate(options(manifests.path(), data.path())).await.unwrap();
+    let after = EvaluateOptions { learn: Some(learn.path().to_owned()), ..options(manifests.path(), data.path()) };
+    let after = evaluate(after).await.unwrap();
+    assert_eq!((before.figures.unknown_precision, after.figures.unknown_precision), (Some(0.0), None), "{after}");
+    assert_eq!((after.to_json()["learned"].clone(), after.to_json()["seen"].clone()), (json!(2), json!(0)));
+    assert!(after.to_string().contains("learnt from 2 labelled lines") && after.to_string().contains("elsewhere/x"), "{after}");
+}
+
+#[tokio::test]
+async fn lines_that_were_learnt_from_are_pointed_out() {
+    let data = file(r#"{"repo": "a/bank", "title": "zigbee"}"#);
+    let manifests = file(TWO);
+    let same = EvaluateOptions { learn: Some(data.path().to_owned()), ..options(manifests.path(), data.path()) };
+    let report = evaluate(same).await.unwrap();
+    assert_eq!(report.seen, 1);
+    assert!(report.to_string().contains("1 lines of the data are among them"), "{report}");
+}
+
+#[tokio::test]
+async fn learning_from_one_half_helps_the_other() {
+    // What people call things here is in no manifest.
+    let lines: String = (0..40)
+        .map(|n| {
+            let (repo, word) = if n % 2 == 0 { ("a/shop", "zigbee") } else { ("a/bank", "marquee") };
+            format!("{{\"repo\": \"{repo}\", \"title\": \"{word} breaks for the {n}th time\"}}\n")
+        })
+        .collect();
+    let (manifests, data) = (file(TWO), file(&lines));
+    let report = evaluate(EvaluateOptions { holdout: Some(4), ..options(manifests.path(), data.path()) }).await.unwrap();
+    let holdout = report.holdout.as_ref().unwrap();
+    let (before, after) = holdout.figure("top1").unwrap();
+    assert!(before.mean < 0.7 && after.mean > 0.95, "{report}");
+    assert_eq!(holdout.figure("unknown_recall"), None);
+    assert_eq!(report.to_json()["holdout"]["rounds"], 4);
+    assert!(report.to_string().contains("(4 random halves)"), "{report}");
+    let folds = evaluate(EvaluateOptions { folds: Some(4), ..options(manifests.path(), data.path()) }).await.unwrap();
+    assert!(folds.folds.unwrap().learned.top1.unwrap() > 0.95);
+    let none = EvaluateOptions { holdout: Some(0), ..options(manifests.path(), data.path()) };
+    assert!(matches!(evaluate(none).await, Err(EvaluateError::Holdout)));
 }
 
 #[test]
