@@ -58,6 +58,11 @@ pub async fn take_away(namespace: &str, folder: &Path) -> Result<()> {
 /// Takes away what runs left whose process was killed.
 pub async fn sweep_dead_runs() -> Result<()> {
     let Ok(entries) = std::fs::read_dir(runs()) else { return Ok(()) };
+    // Runs that start side by side find the same dead one: the first takes it away.
+    let lock = std::fs::File::create(runs().join("lock")).context("cannot lock the folder of runs")?;
+    if lock.try_lock().is_err() {
+        return Ok(());
+    }
     for entry in entries.flatten() {
         let folder = entry.path();
         let Some(namespace) = folder.file_name().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
@@ -71,7 +76,9 @@ pub async fn sweep_dead_runs() -> Result<()> {
             signal(pid, "KILL").await?;
         }
         tracing::info!(namespace, "taking away what a run left");
-        take_away(&namespace, &folder).await?;
+        if let Err(error) = take_away(&namespace, &folder).await {
+            tracing::warn!(namespace, error = format!("{error:#}"), "cannot take away what a run left; the next start tries again");
+        }
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
 //! The harness itself: what it starts works, survives what stories do to it, and leaves nothing behind.
+#![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
 
 use std::process::Command;
 
