@@ -55,6 +55,14 @@ pub fn commands(turn: TurnId, update: &AgentUpdate) -> Vec<Command> {
     }
 }
 
+/// A turn that ended by itself, neither cancelled nor cut off.
+pub fn is_plain_end(update: &AgentUpdate) -> bool {
+    matches!(update, AgentUpdate::TurnEnded { stop: StopReason::EndTurn | StopReason::Other(_), .. })
+}
+
+/// What is said of a turn that ended without a word and without a deed.
+pub const MUTE: &str = "the model ended the turn without a word, which is how some decline a request";
+
 /// Neighbouring pieces of one text become one event: a model's tokens are not worth a row each.
 pub fn join_deltas(events: &mut Vec<Event>) {
     let mut joined: Vec<Event> = Vec::with_capacity(events.len());

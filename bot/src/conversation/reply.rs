@@ -145,7 +145,7 @@ pub fn words(failure: &TurnFailure) -> (String, String) {
 
 /// As an operator would write it: `90 s`, `10 min`.
 fn span(seconds: u64) -> String {
-    if seconds % 60 == 0 { format!("{} min", seconds / 60) } else { format!("{seconds} s") }
+    if seconds.is_multiple_of(60) { format!("{} min", seconds / 60) } else { format!("{seconds} s") }
 }
 
 #[cfg(test)]

@@ -139,6 +139,11 @@ impl TurnView {
         }
     }
 
+    /// The agent neither said nor did anything.
+    pub fn is_mute(&self) -> bool {
+        self.answer.trim().is_empty() && !self.answer_closed && self.plan.is_empty()
+    }
+
     pub fn at(&self, phase: Phase) -> Option<Timestamp> {
         self.phases.iter().find(|(known, _)| *known == phase).map(|(_, at)| *at)
     }

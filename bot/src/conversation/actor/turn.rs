@@ -93,7 +93,13 @@ impl Actor {
         };
         for update in outputs.into_iter().flat_map(|output| output.updates) {
             let Some(turn) = self.state.activity.turn() else { continue };
-            for command in agent_words::commands(turn, &update) {
+            let mut commands = agent_words::commands(turn, &update);
+            let working = matches!(self.state.activity, Activity::Working { .. });
+            if working && agent_words::is_plain_end(&update) && self.view.turn(turn).is_mute() {
+                // Providers have their own ways to decline, which agents do not pass on: what is left of it is an end without a word.
+                commands = vec![Command::Failed { turn, failure: TurnFailure::ModelRefused { detail: agent_words::MUTE.to_owned() } }];
+            }
+            for command in commands {
                 // An update of a turn that is over says nothing any more.
                 let _ = self.decide(&mut batch, command);
             }
