@@ -132,7 +132,10 @@ async fn try_refresh(app: &Arc<App>, repo: &RepoName) -> Result<()> {
             clear_failure(&mut record);
         }
         Err(failure) => {
-            tracing::error!(%failure, "the build failed; sessions go on with the image before, if there is one");
+            // The rest is what the commands printed, and that is in the build's own log.
+            let what = failure.lines().next().unwrap_or_default();
+            let log = log_path(app, repo);
+            tracing::error!(failure = what, log = %log.display(), "the build failed; sessions go on with the image before, if there is one");
             record.failure = Some(failure);
             record.failed_at = Some(app.clock.now());
             record.failures += 1;

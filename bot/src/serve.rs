@@ -314,7 +314,12 @@ async fn readmit(app: &Arc<App>) -> Result<()> {
         tracing::info!(sandboxes = removed.sandboxes.len(), carriers = removed.carriers.len(), "swept strays");
     }
     for (repo, mut record) in app.store.images().await? {
-        if record.building_since.take().is_some() {
+        let broken_off = record.building_since.take().is_some();
+        // Whoever restarts may have mended what failed: it is tried now, and prompts wait for that.
+        let failed = record.failure.take().is_some();
+        if broken_off || failed {
+            record.failed_at = None;
+            record.failures = 0;
             app.store.put_image(repo, record).await?;
         }
     }
