@@ -95,15 +95,12 @@ pub struct AppCredentials(pub Arc<App>);
 impl GitCredentials for AppCredentials {
     fn token<'a>(&'a self, repo: &'a RepoName, access: Access) -> BoxFuture<'a, Result<SecretString, CredentialError>> {
         async move {
-            let access = match access {
-                Access::Read => longshore_github::Access::Read,
-                Access::Write => longshore_github::Access::Write,
-            };
-            match self.0.github.installation_token(repo, access).await {
+            match self.0.github.installation_token(repo, on_github(access)).await {
                 Ok(token) => Ok(token.expose().to_owned().into()),
-                Err(error @ (GitHubError::NotFound { .. } | GitHubError::Forbidden { .. })) => {
-                    Err(CredentialError::Denied(error.to_string()))
+                Err(GitHubError::NotFound { .. }) => {
+                    Err(CredentialError::Denied(format!("{repo} was not found: it was removed, or the GitHub App lost its access")))
                 }
+                Err(error @ GitHubError::Forbidden { .. }) => Err(CredentialError::Denied(error.to_string())),
                 Err(error) => {
                     tracing::warn!(%repo, %error, "no installation token");
                     Err(CredentialError::Unavailable("GitHub gives no token now; try again in a minute".to_owned()))
@@ -111,6 +108,17 @@ impl GitCredentials for AppCredentials {
             }
         }
         .boxed()
+    }
+
+    fn refused(&self, repo: &RepoName, access: Access) {
+        self.0.github.forget_installation_token(repo, on_github(access));
+    }
+}
+
+fn on_github(access: Access) -> longshore_github::Access {
+    match access {
+        Access::Read => longshore_github::Access::Read,
+        Access::Write => longshore_github::Access::Write,
     }
 }
 

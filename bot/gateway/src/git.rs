@@ -190,6 +190,9 @@ impl Shared {
             return Ok(response);
         }
         tracing::warn!(%repo, ?access, status = status.as_u16(), "the repositories' host refused a request");
+        if matches!(status.as_u16(), 401 | 403 | 404) {
+            self.parts.credentials.refused(repo, access);
+        }
         // The upstream's own words stay behind: they are about the service's credential, not about the sandbox.
         let verb = match access {
             Access::Read => "fetched from",

@@ -31,6 +31,10 @@ pub enum CredentialError {
 /// implements this may keep it while it lives.
 pub trait GitCredentials: Send + Sync {
     fn token<'a>(&'a self, repo: &'a RepoName, access: Access) -> BoxFuture<'a, Result<SecretString, CredentialError>>;
+
+    /// The repositories' host did not take the token that was given last (revoked, or the repository is out of its reach): the next request
+    /// asks for a token, and is not to be given the same.
+    fn refused(&self, _repo: &RepoName, _access: Access) {}
 }
 
 /// A tool as the agent sees it.

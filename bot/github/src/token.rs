@@ -80,6 +80,10 @@ impl TokenCache {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         slots.entry((repo.clone(), scope)).or_default().clone()
     }
+
+    fn drop_slot(&self, repo: &RepoName, scope: Scope) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&(repo.clone(), scope));
+    }
 }
 
 impl GitHub {
@@ -88,6 +92,11 @@ impl GitHub {
     /// `NotFound` where the repository is not there or the App not installed on it; `Rejected` where the installation lacks the permission.
     pub async fn installation_token(&self, repo: &RepoName, access: Access) -> Result<Token, GitHubError> {
         self.token(repo, Scope::Git(access)).await
+    }
+
+    /// Whoever used the token was refused: the next call fetches another. An App that was installed anew has new tokens only.
+    pub fn forget_installation_token(&self, repo: &RepoName, access: Access) {
+        self.inner.tokens.drop_slot(repo, Scope::Git(access));
     }
 
     pub(crate) async fn token(&self, repo: &RepoName, scope: Scope) -> Result<Token, GitHubError> {
