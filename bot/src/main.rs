@@ -140,8 +140,8 @@ async fn classify(args: ClassifyArgs) -> Result<()> {
 
 fn start_log(format: LogFormat) {
     let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    // They log socket addresses, which hold a credential, and what people wrote.
-    for quiet in ["slack_morphism=off", "tungstenite=off", "tokio_tungstenite=off"] {
+    // They log socket addresses, which hold a credential, and what people wrote; octocrab logs failures that are then logged where they end.
+    for quiet in ["slack_morphism=off", "tungstenite=off", "tokio_tungstenite=off", "octocrab=off"] {
         if let Ok(directive) = quiet.parse() {
             filter = filter.add_directive(directive);
         }
