@@ -11,8 +11,9 @@ use bollard::{
         ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, HostConfig, HostConfigLogConfig, ResourcesUlimits,
         RestartPolicy, RestartPolicyNameEnum,
     },
-    query_parameters::{CreateContainerOptions, ListContainersOptions, RemoveContainerOptions, StopContainerOptions},
+    query_parameters::{CreateContainerOptions, EventsOptions, ListContainersOptions, RemoveContainerOptions, StopContainerOptions},
 };
+use futures_util::StreamExt;
 use longshore_session::{SandboxId, SandboxLimits};
 
 use super::{
@@ -22,6 +23,7 @@ use super::{
 use crate::{
     EngineError, Exit, GATEWAY_HOST, ImageRef, Process, Removed, Sandbox, SandboxInfo, SandboxState, StartSandbox,
     carrier::{self, CarrierPaths, shell_quoted},
+    exit::OomKilled,
 };
 
 pub(super) const NAMESPACE_LABEL: &str = "dev.longshore.sandbox.namespace";
@@ -33,6 +35,10 @@ pub(super) const AGENT_USER: &str = "1000:1000";
 const DEAD_NAME_SERVER: &str = "192.0.2.1";
 /// Not more: an engine can give only as many as it has itself, and in a virtual machine or container of its own that may be 20,000.
 const OPEN_FILES: i64 = 16_384;
+/// For what the engine remembers of a sandbox.
+const RECALL: Duration = Duration::from_secs(2);
+/// From the kernel's kill to the end of what was killed.
+const RIGHT_BEFORE_NS: i64 = 2_000_000_000;
 /// What package managers need to unpack files for other users and to drop their own rights. None of these reaches out of the container.
 const BUILD_CAPABILITIES: [&str; 7] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID"];
 
@@ -178,9 +184,42 @@ impl DockerEngine {
 
     pub(super) async fn look_at(&self, id: &SandboxId) -> Result<SandboxInfo, EngineError> {
         let container = self.inspect_container(id).await?;
-        let state = self.state_of(id, &container);
+        let mut state = self.state_of(id, &container);
+        if state == SandboxState::Ended(Exit::OutOfMemory) && !self.ended_of_memory(id).await {
+            state = SandboxState::Ended(self.exit_of(id, Some(137), OomKilled::No));
+        }
         let labels = container.config.and_then(|config| config.labels).unwrap_or_default();
         Ok(SandboxInfo { id: id.clone(), state, labels: own_labels(&labels) })
+    }
+
+    /// The engine's flag says that the kernel killed something in there at some time: a command perhaps, whose end the agent survived. It was
+    /// the sandbox's own end only if it came right before that.
+    async fn ended_of_memory(&self, id: &SandboxId) -> bool {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let filters =
+            HashMap::from([("container".to_owned(), vec![self.container_name(id)]), ("event".to_owned(), words(&["oom", "kill", "die"]))]);
+        // Since long ago: what the engine remembers comes at once, and the end is the last of it.
+        let options = EventsOptions { since: Some("1".to_owned()), until: None, filters: Some(filters) };
+        let mut events = Box::pin(self.client().docker.events(Some(options)));
+        let read = async {
+            let mut kill = None;
+            while let Some(Ok(event)) = events.next().await {
+                match event.action.as_deref() {
+                    Some("oom") => kill = event.time_nano,
+                    // Somebody was faster.
+                    Some("kill") => kill = None,
+                    Some("die") => return Some((kill, event.time_nano)),
+                    _ => {}
+                }
+            }
+            None
+        };
+        match tokio::time::timeout(RECALL, read).await {
+            Ok(Some((Some(kill), Some(end)))) => end.saturating_sub(kill) < RIGHT_BEFORE_NS,
+            Ok(Some((None, _))) => false,
+            // The engine was started anew since, or has forgotten: the flag is all there is.
+            Ok(Some((_, None)) | None) | Err(_) => true,
+        }
     }
 
     fn state_of(&self, id: &SandboxId, container: &ContainerInspectResponse) -> SandboxState {
@@ -199,7 +238,7 @@ impl DockerEngine {
         }
     }
 
-    pub(super) fn exit_of(&self, id: &SandboxId, status: Option<i64>, oom: crate::exit::OomKilled) -> Exit {
+    pub(super) fn exit_of(&self, id: &SandboxId, status: Option<i64>, oom: OomKilled) -> Exit {
         match Exit::from_status(status.unwrap_or(0), oom) {
             Exit::Killed { .. } if self.remember(|memory| memory.ended_by_us.contains(id)) => Exit::Stopped,
             exit => exit,
