@@ -46,11 +46,21 @@ pub(super) fn open(folder: &Path, database: &Database) -> Result<Connection, Sto
     Ok(connection)
 }
 
+/// Whether nothing can be written beside the database.
+fn is_full(path: &Path) -> bool {
+    let probe = path.with_extension("probe");
+    let written = std::fs::write(&probe, [0; 64 << 10]);
+    let _ = std::fs::remove_file(&probe);
+    written.is_err_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
+}
+
 pub(super) fn store_error(path: &Path, error: &rusqlite::Error) -> StoreError {
     let path = path.to_owned();
     let reason = error.to_string();
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::DiskFull(path),
+        // What SQLite cannot map or extend is an I/O error to it, whatever the reason.
+        Some(ErrorCode::SystemIoFailure) if is_full(&path) => StoreError::DiskFull(path),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt { path, reason },
         _ => StoreError::Database { path, reason },
     }
