@@ -62,6 +62,8 @@ impl ApiError {
             ),
             Self::RateLimited { .. } => ("Rate limit reached. Please try again later.".to_owned(), "requests", Some("rate_limit_exceeded")),
             Self::Status(402) => ("You exceeded your current quota.".to_owned(), "insufficient_quota", Some("insufficient_quota")),
+            // Clients read the text, too: what sounds like an outage is tried again.
+            Self::Status(400..500) => ("This request is not supported.".to_owned(), "invalid_request_error", None),
             Self::Status(_) => ("The server had an error while processing your request.".to_owned(), "server_error", None),
             Self::NotFound(message) => (message.clone(), "invalid_request_error", Some("not_found")),
         };
@@ -77,6 +79,7 @@ impl ApiError {
             }
             Self::RateLimited { .. } => ("This request would exceed your rate limit.".to_owned(), "rate_limit_error"),
             Self::Status(402) => ("Your credit balance is too low.".to_owned(), "billing_error"),
+            Self::Status(400..500) => ("This request is not supported.".to_owned(), "invalid_request_error"),
             Self::Status(529) => ("Overloaded".to_owned(), "overloaded_error"),
             Self::Status(_) => ("Internal server error".to_owned(), "api_error"),
             Self::NotFound(message) => (message.clone(), "not_found_error"),
