@@ -1,4 +1,16 @@
 //! One binary for all stories.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails a test")]
 
+mod bad_agent;
+mod bad_configuration;
+mod bad_disk;
+mod bad_doctor;
+mod bad_engine;
+mod bad_ground;
+mod bad_images;
+mod bad_limits;
+mod bad_model;
+mod bad_talk;
+mod bad_weather;
+mod cli;
 mod dependencies;

@@ -1,0 +1,53 @@
+//! An agent that crashes, is killed, eats all memory, falls silent or takes too long: said with its own words each, and taken up again.
+
+use longshore_emulators::model::ScriptStep;
+use longshore_harness::{Harness, Options};
+
+use crate::{
+    bad_ground::docker,
+    bad_talk::{GATE, Talk, asked, shell},
+};
+
+const REPLACED: &str = "The earlier sandbox is gone, so this was a new one";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_that_is_lost_is_said_and_replaced() {
+    let harness = Harness::start(Options::samples(&["acme/storefront"])).await.unwrap();
+    let model = harness.model();
+    model.push_script(asked("begin").call("bash", shell("echo 'first line' > NOTES.md")).say("Begun."));
+    model.push_script(asked("go on").call("bash", shell(GATE)).say("Gone on."));
+    model.push_script(asked("what do the notes say?").call("bash", shell("cat NOTES.md")).decide(|prompt| {
+        ScriptStep::Say(format!("They say: {}", prompt.exchanges.last().map(|exchange| exchange.result.clone()).unwrap_or_default()))
+    }));
+    harness.expect_errors("the agent is lost");
+
+    let crash = async {
+        let mut talk = Talk::begin(&harness, "C0CHECKOUT", "in acme/storefront, begin");
+        talk.ends_well_with(&["Begun."]).await;
+        talk.reply("go on");
+        let container = talk.at_gate().await;
+        docker(&["exec", &container, "pkill", "-KILL", "-x", "opencode"]).await;
+        talk.fails_with(&["The sandbox ended before the work was done", "from what was last pushed"]).await;
+        talk
+    };
+    let kill = async {
+        let mut talk = Talk::begin(&harness, "C0PLATFORM", "in acme/storefront, begin");
+        talk.ends_well_with(&["Begun."]).await;
+        talk.reply("go on");
+        let container = talk.at_gate().await;
+        docker(&["kill", &container]).await;
+        talk.fails_with(&["The sandbox ended before the work was done", "killed", "from what was last pushed"]).await;
+        talk
+    };
+    let (mut crashed, mut killed) = tokio::join!(crash, kill);
+    for talk in [&mut crashed, &mut killed] {
+        talk.reply("what do the notes say?");
+        talk.ends_well_with(&["They say: first line", REPLACED]).await;
+    }
+    let remembered = model.requests().iter().any(|request| {
+        let body = request.body.to_string();
+        body.contains("the sandbox was replaced") && body.contains("in acme/storefront, begin") && body.contains("Begun.")
+    });
+    assert!(remembered, "the new agent was given the conversation so far");
+    harness.finish().await.unwrap();
+}

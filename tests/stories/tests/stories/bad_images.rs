@@ -1,0 +1,82 @@
+//! Images that cannot be built, and those that are kept when a newer one cannot be.
+
+use std::time::Duration;
+
+use longshore_harness::{Harness, Options, Wait};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::bad_talk::{Talk, agent_repos, asked, says};
+
+/// A build that fails, on a machine that has other work as well.
+const BUILD: Duration = Duration::from_secs(240);
+
+/// The service's own record of a repository's image, once it is as wanted.
+async fn image(harness: &Harness, repository: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + BUILD;
+    loop {
+        let listed = harness.service.get("/v1/images").await.unwrap();
+        let found = listed["images"].as_array().unwrap().iter().find(|one| one["repository"] == repository).map(|one| one["image"].clone());
+        let found = found.unwrap_or_default();
+        if wanted(&found) {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{repository}: {found:#}\n{}", harness.service.log_tail(20));
+        // The API tells nobody of changes.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+fn failed(image: &Value) -> bool {
+    image["failure"].is_string() && image["building_since"].is_null()
+}
+
+/// A sample's manifest with another `[image]` section.
+fn manifest(repository: &str, image: &str) -> String {
+    let text = Options::manifest_text(repository).unwrap();
+    format!("{}[image]\n{image}\n", text.split("[image]").next().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_fails_is_told_with_its_step_and_never_replaces_a_good_image() {
+    let mut options = Options::samples(&["acme/storefront", "acme/dashboard", "acme/courier"]);
+    options.manifests.insert("acme/storefront".to_owned(), manifest("acme/storefront", "base = \"longshore/not-there:1\""));
+    let setup = "setup = [\"echo getting ready\", \"echo the compiler is missing >&2; exit 3\"]";
+    options.manifests.insert("acme/dashboard".to_owned(), manifest("acme/dashboard", setup));
+    options.wait = Wait::Ready;
+    let harness = Harness::start(options).await.unwrap();
+    harness.model().push_script(asked("say hello").say("Hello from the van."));
+    harness.expect_errors("the build failed");
+    harness.expect_errors("cannot start a sandbox");
+
+    // The base image is not there.
+    let nowhere = Talk::begin(&harness, "C0CHECKOUT", "in acme/storefront, say hello");
+    // A command of `setup` fails.
+    let broken = Talk::begin(&harness, "C0PLATFORM", "in acme/dashboard, say hello");
+    nowhere.fails_with(&["There is no image to start from", "longshore/not-there:1", "`images.base`", "`/agent repos`"]).await;
+    broken.fails_with(&["There is no image to start from", "`setup`", "the compiler is missing", "exit 3"]).await;
+    let repos = agent_repos(&harness, "longshore/not-there:1").await;
+    says(&repos, &["*acme/storefront* has no image yet", "*acme/dashboard* has no image yet", "last build failed", "exit 3", "`setup`"]);
+
+    // A good image stays in use where the next one cannot be built.
+    let good = image(&harness, "acme/courier", |image| image["reference"].is_string()).await["reference"].clone();
+    harness.service.terminate().await.unwrap();
+    let file = harness.folder().join("repositories/acme-courier.toml");
+    std::fs::write(&file, manifest("acme/courier", "setup = [\"echo no wheels >&2; exit 4\"]")).unwrap();
+    harness.service.start().await.unwrap();
+    let now = image(&harness, "acme/courier", failed).await;
+    assert_eq!(now["reference"], good, "the good image is still the one");
+    let repos = agent_repos(&harness, "exit 4").await;
+    says(&repos, &["*acme/courier* ready at", "last build failed"]);
+    let talk = Talk::begin(&harness, "C0GENERAL", "in acme/courier, say hello");
+    talk.ends_well_with(&["Hello from the van."]).await;
+
+    // Mended: the thread whose repository had no image goes on from a reply.
+    harness.service.terminate().await.unwrap();
+    std::fs::write(harness.folder().join("repositories/acme-dashboard.toml"), manifest("acme/dashboard", "")).unwrap();
+    harness.service.start().await.unwrap();
+    let mut broken = broken;
+    broken.reply("say hello");
+    broken.ends_well_with(&["Hello from the van."]).await;
+    harness.finish().await.unwrap();
+}
