@@ -206,7 +206,7 @@ impl Classifier {
         Arc::clone(&prepared.learned)
     }
 
-    /// Answers what needs no repository. None without a model, or where it does not answer within [`ANSWER_LIMIT`].
+    /// Answers what needs no repository. None without a model, or where it does not answer within half a minute.
     pub async fn answer(&self, request: &Request, profiles: &[RepositoryProfile]) -> Option<String> {
         let model = self.model.as_ref()?;
         match tokio::time::timeout(ANSWER_LIMIT, model.answer(request, profiles)).await {

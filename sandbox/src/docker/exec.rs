@@ -243,6 +243,11 @@ impl DockerEngine {
         let call = self.client().docker.kill_container(&name, None::<KillContainerOptions>);
         if let Err(fault) = self.client().call("killing a sandbox", SLOW, call).await {
             tracing::error!(sandbox = %id, error = %fault.error, "the sandbox could not be killed");
+            return;
+        }
+        // The engine answers before the last process is gone: whoever looks next must not find it running still.
+        if tokio::time::timeout(SLOW, self.wait_for_end(id)).await.is_err() {
+            tracing::error!(sandbox = %id, "the sandbox was killed and does not end");
         }
     }
 

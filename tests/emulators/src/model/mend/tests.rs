@@ -85,7 +85,8 @@ fn a_defect_is_mended_step_by_step() {
     offered.extend(["longshore_open_pull_request", "longshore_post_update"]);
     let mut conversation = conversation(&defect.wordings[0], &offered);
     let (calls, text) = play(&mut conversation, tools("storefront/payments.py", content, true));
-    let expected = "bash todowrite read bash longshore_post_update todowrite edit bash bash todowrite longshore_open_pull_request todowrite";
+    let expected =
+        "bash todowrite read bash longshore_post_update todowrite edit bash bash todowrite longshore_open_pull_request todowrite";
     assert_eq!(named(&calls).join(" "), expected);
     let edit = calls.iter().find(|call| call.name == "edit").unwrap();
     assert_eq!(edit.arguments["newString"], defect.after.trim_end_matches('\n'));
