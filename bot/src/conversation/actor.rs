@@ -482,7 +482,9 @@ impl Actor {
                 Effect::Prompt { turn, sandbox, .. } => self.prompt(turn, sandbox).await?,
                 Effect::Cancel { turn, .. } => {
                     self.deadlines.stop = Some(Instant::now() + STOP_GRACE);
-                    if !self.cancel_agent(turn) {
+                    // Taken up after a restart, the agent has the prompt; it is told as soon as its conversation is open again.
+                    let has_prompt = matches!(&self.link, Link::Starting { agent, .. } if agent.running().any(|running| running == turn));
+                    if !has_prompt && !self.cancel_agent(turn) {
                         // The agent has not seen the prompt, so there is nothing to wait for.
                         self.link = Link::None;
                         self.fail(turn, TurnFailure::Internal).await?;
