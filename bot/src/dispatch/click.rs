@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use longshore_session::{OutboxOwner, SessionId};
+use longshore_session::{OutboxOwner, Rejection, SessionId};
 use longshore_slack::{Action, ActionClick, Message, Notice, PickerDone, SlackError};
 
 use super::{
@@ -28,7 +28,9 @@ pub async fn click(app: &Arc<App>, click: ActionClick) -> Result<()> {
             if app.manifest(&repo).is_none() {
                 return answer(app, &click, Notice::Outdated.render()).await;
             }
-            let why = format!("picked by <@{}>", click.user);
+            // Who it was is worth a word, but not the prompt.
+            let by = app.person(&click.user).await.map_or_else(|_| "a colleague".to_owned(), |person| person.name);
+            let why = format!("picked by {by}");
             match routing::settle(app, ask, repo.clone(), why).await? {
                 Some(_) => replace(app, &click, PickerDone::Picked { repo, by: click.user.clone() }.render()).await,
                 None => answer(app, &click, Notice::Outdated.render()).await,
@@ -49,6 +51,7 @@ async fn stop(app: &Arc<App>, click: &ActionClick, session: &SessionId) -> Resul
     match conversation::stop(app, session, click.user.clone()).await? {
         // The card says that it is being stopped.
         Ok(()) => Ok(()),
+        Err(Rejection::AlreadyStopping) => answer(app, click, Notice::EndingAlready.render()).await,
         Err(_) => answer(app, click, Notice::NothingToStop.render()).await,
     }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
-use longshore_session::{Activity, ImageRecord, RepoName, SlackUserId, Timestamp};
+use longshore_session::{Activity, ImageRecord, Rejection, RepoName, SlackUserId, Timestamp};
 use longshore_slack::{
     AgentCommand, AgentHelp, AgentRepos, AgentStatus, AgentStop, AgentUnknown, CardPhase, CommandCall, ImageLine, ImageState, Message,
     Notice, SessionLine, SlackError,
@@ -39,12 +39,14 @@ async fn answer(app: &Arc<App>, call: &CommandCall) -> Result<Message> {
             AgentStop { mine }.render()
         }
         AgentCommand::Stop(Some(session)) => {
-            let known = app.store.session(session.clone()).await?.is_some();
-            match known {
-                true if conversation::stop(app, &session, call.user.clone()).await?.is_ok() => {
-                    Notice::StopAsked { by: call.user.clone() }.render()
-                }
-                _ => Notice::NothingToStop.render(),
+            let stopped = match app.store.session(session.clone()).await? {
+                Some(_) => conversation::stop(app, &session, call.user.clone()).await?,
+                None => Err(Rejection::NothingToStop),
+            };
+            match stopped {
+                Ok(()) => Notice::StopAsked { by: call.user.clone() }.render(),
+                Err(Rejection::AlreadyStopping) => Notice::EndingAlready.render(),
+                Err(_) => Notice::NothingToStop.render(),
             }
         }
         AgentCommand::Unknown { word, hint } => AgentUnknown { word, hint }.render(),

@@ -60,9 +60,13 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
 }
 
 async fn stop(app: &Arc<App>, thread: &ThreadKey, sessions: &[SessionRecord], by: &SlackUserId) -> Result<()> {
-    let mut stopped = false;
+    let (mut stopped, mut refusal) = (false, Notice::NothingToStop);
     for session in sessions {
-        stopped |= conversation::stop(app, &session.id, by.clone()).await?.is_ok();
+        match conversation::stop(app, &session.id, by.clone()).await? {
+            Ok(()) => stopped = true,
+            Err(Rejection::AlreadyStopping) => refusal = Notice::EndingAlready,
+            Err(_) => {}
+        }
     }
     for ask in app.store.asks_of(thread.clone()).await? {
         if app.store.take_ask(ask.prompt.id.clone()).await?.is_some() {
@@ -70,7 +74,7 @@ async fn stop(app: &Arc<App>, thread: &ThreadKey, sessions: &[SessionRecord], by
             routing::end(app, &ask, Notice::PromptWithdrawn.render()).await?;
         }
     }
-    if stopped { Ok(()) } else { whisper(app, &thread.channel, Some(thread.thread.clone()), by, Notice::NothingToStop.render()).await }
+    if stopped { Ok(()) } else { whisper(app, &thread.channel, Some(thread.thread.clone()), by, refusal.render()).await }
 }
 
 /// An edit of a prompt that nobody has begun replaces it.

@@ -20,7 +20,8 @@ impl QueuedNotice {
     pub fn render(&self) -> Message {
         Message::of_words(match self.place {
             0 | 1 => "🕒 Noted. I start on this as soon as the present work is done.".to_owned(),
-            place => format!("🕒 Noted. There are {} prompts before this one; I take them in order.", place - 1),
+            2 => "🕒 Noted. 1 prompt waits before this one; I take them in order.".to_owned(),
+            place => format!("🕒 Noted. {} prompts wait before this one; I take them in order.", place - 1),
         })
     }
 }
@@ -101,6 +102,8 @@ pub enum Notice {
         by: SlackUserId,
     },
     NothingToStop,
+    /// The turn is ending already, because somebody else was quicker or because it is done.
+    EndingAlready,
     /// The prompt that was edited waits still: the new words count.
     PromptReplaced,
     /// The prompt that was edited is being worked on already.
@@ -128,6 +131,7 @@ impl Notice {
             }
             Self::StopAsked { by } => format!("✋ <@{by}> asked me to stop."),
             Self::NothingToStop => "There is nothing running here that could be stopped.".to_owned(),
+            Self::EndingAlready => "✋ This is ending already; what became of it comes in a moment.".to_owned(),
             Self::PromptReplaced => "✏️ I take the edited words.".to_owned(),
             Self::EditTooLate => {
                 "✏️ I am working on this already, by its first words. Reply in this thread with what should be different.".to_owned()

@@ -320,6 +320,7 @@ fn short_answers() {
         PickerDone::Withdrawn { by: ana() }.render(),
         PickerDone::Expired.render(),
         QueuedNotice { place: 1 }.render(),
+        QueuedNotice { place: 2 }.render(),
         QueuedNotice { place: 3 }.render(),
         NotAllowed::Workspace.render(),
         NotAllowed::Channel.render(),
@@ -332,6 +333,7 @@ fn short_answers() {
         Notice::Empty.render(),
         Notice::StopAsked { by: ana() }.render(),
         Notice::NothingToStop.render(),
+        Notice::EndingAlready.render(),
         Notice::PromptReplaced.render(),
         Notice::EditTooLate.render(),
         Notice::PromptWithdrawn.render(),
@@ -351,7 +353,9 @@ fn short_answers() {
     ---
     🕒 Noted. I start on this as soon as the present work is done.
     ---
-    🕒 Noted. There are 2 prompts before this one; I take them in order.
+    🕒 Noted. 1 prompt waits before this one; I take them in order.
+    ---
+    🕒 Noted. 2 prompts wait before this one; I take them in order.
     ---
     🚫 I do not work for this workspace. Whoever runs Longshore here can change that in its configuration (`access`).
     ---
@@ -376,6 +380,8 @@ fn short_answers() {
     ✋ <@U0ANA> asked me to stop.
     ---
     There is nothing running here that could be stopped.
+    ---
+    ✋ This is ending already; what became of it comes in a moment.
     ---
     ✏️ I take the edited words.
     ---
