@@ -172,6 +172,11 @@ impl GitHubEmulator {
         Ok(token)
     }
 
+    /// Every token that was ever given out and not taken back, of Apps, people and installations alike: for looking where none may be.
+    pub fn tokens(&self) -> Vec<String> {
+        self.shared.world().tokens.keys().cloned().collect()
+    }
+
     /// Makes any token unknown.
     pub fn revoke_token(&self, token: &str) {
         self.shared.world().tokens.remove(token);
