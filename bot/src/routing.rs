@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
-use longshore_classifier::{DecidedBy, Decision, Request, Verdict, WhyLexical};
+use longshore_classifier::{Correction, DecidedBy, Decision, Request, Verdict, WhyLexical};
 use longshore_github::GitHubError;
 use longshore_session::{Ask, AskState, OutboxOwner, Phase, RepoName, RepositoryProfile, SessionId, SessionRecord, Work};
 use longshore_slack::{AgentHelp, Answer, Candidate, Message, Notice, PickerDone, RepositoryPicker, UnknownRepository};
@@ -13,6 +13,8 @@ use crate::{app::App, conversation, outbox::Owed};
 
 /// How long a picker may be used.
 const PICKER_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Picks that routing learns from.
+const PICKS: u32 = 2_000;
 /// Messages of the thread that the classifier is given.
 const THREAD: usize = 30;
 
@@ -45,7 +47,7 @@ async fn try_route(app: &Arc<App>, mut ask: Ask) -> Result<()> {
         message: ask.prompt.text.clone(),
         thread: thread_before(app, &ask).await,
         channel: Some(app.channel_name(&ask.thread.channel).await),
-        corrections: Vec::new(),
+        corrections: picks(app).await?,
     };
     let decision = app.classifier.classify(&request, &profiles).await;
     ask.phases.push((Phase::Classified, app.clock.now()));
@@ -145,6 +147,12 @@ pub async fn expire_pickers(app: &Arc<App>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What people chose before.
+async fn picks(app: &App) -> Result<Vec<Correction>> {
+    let picks = app.store.picks(PICKS).await?;
+    Ok(picks.into_iter().map(|(text, repo)| Correction { text, repo: Some(repo) }).collect())
 }
 
 /// What routing knows of each repository.

@@ -31,8 +31,12 @@ pub async fn click(app: &Arc<App>, click: ActionClick) -> Result<()> {
             // Who it was is worth a word, but not the prompt.
             let by = app.person(&click.user).await.map_or_else(|_| "a colleague".to_owned(), |person| person.name);
             let why = format!("picked by {by}");
+            let prompt = ask.prompt.clone();
             match routing::settle(app, ask, repo.clone(), why).await? {
-                Some(_) => replace(app, &click, PickerDone::Picked { repo, by: click.user.clone() }.render()).await,
+                Some(_) => {
+                    app.store.put_pick(&prompt, repo.clone()).await?;
+                    replace(app, &click, PickerDone::Picked { repo, by: click.user.clone() }.render()).await
+                }
                 None => answer(app, &click, Notice::Outdated.render()).await,
             }
         }

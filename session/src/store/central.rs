@@ -279,6 +279,31 @@ impl Store {
         .await
     }
 
+    /// Remembers which repository people chose for a prompt; the latest choice counts.
+    pub async fn put_pick(&self, prompt: &Prompt, repo: RepoName) -> Result<(), StoreError> {
+        let now = self.clock().now();
+        let (prompt, text) = (prompt.id.clone(), prompt.text.clone());
+        self.write(Database::Central, move |db| {
+            db.execute(
+                "INSERT INTO picks (prompt, text, repo, at) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (prompt) DO UPDATE SET repo = excluded.repo, at = excluded.at",
+                params![prompt.as_str(), text, repo.as_str(), now.0],
+            )
+            .map(drop)
+        })
+        .await
+    }
+
+    /// The newest picks (text, repository), oldest of them first.
+    pub async fn picks(&self, most: u32) -> Result<Vec<(String, RepoName)>, StoreError> {
+        self.read(Database::Central, move |db| {
+            db.prepare_cached("SELECT text, repo FROM (SELECT * FROM picks ORDER BY id DESC LIMIT ?1) ORDER BY id")?
+                .query_map(params![most], |row| Ok((row.get(0)?, parsed(row, 1, RepoName::parse)?)))?
+                .collect()
+        })
+        .await
+    }
+
     pub async fn session(&self, id: SessionId) -> Result<Option<SessionRecord>, StoreError> {
         self.read(Database::Central, move |db| {
             db.query_row(&format!("{SELECT_SESSION} WHERE id = ?1"), params![id.as_str()], session_row).optional()

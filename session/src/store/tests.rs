@@ -193,3 +193,34 @@ async fn a_database_of_a_newer_version_is_left_alone() {
     };
     assert!(error.to_string().contains("newer longshore"), "{error}");
 }
+
+#[tokio::test]
+async fn picks_are_kept_in_order_and_the_latest_choice_counts() {
+    let bench = bench();
+    let repo = |name: &str| RepoName::parse(name).unwrap();
+    let mut second = ask().prompt;
+    second.id = PromptId::parse("p-2").unwrap();
+    second.text = "another".into();
+    bench.store.put_pick(&ask().prompt, repo("acme/shop")).await.unwrap();
+    bench.store.put_pick(&second, repo("acme/maps")).await.unwrap();
+    bench.store.put_pick(&ask().prompt, repo("acme/bank")).await.unwrap();
+    let picks = bench.store.picks(10).await.unwrap();
+    assert_eq!(picks, [("mend it".to_owned(), repo("acme/bank")), ("another".to_owned(), repo("acme/maps"))]);
+    assert_eq!(bench.store.picks(1).await.unwrap().len(), 1);
+}
+
+/// A database as the first version left it, with a row in it.
+#[tokio::test]
+async fn data_of_the_version_before_is_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = Connection::open(folder.path().join("longshore.db")).unwrap();
+    connection.execute_batch(include_str!("../../migrations/central_1.sql")).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    let insert = "INSERT INTO inbox (key, kind, lane, payload, received) VALUES ('Ev1', '\"event\"', 'C1', '{}', 5)";
+    connection.execute(insert, []).unwrap();
+    drop(connection);
+    let store = Store::open(folder.path(), Arc::new(ManualClock::at(Timestamp(9)))).unwrap();
+    assert_eq!(store.open_deliveries().await.unwrap(), 1);
+    store.put_pick(&ask().prompt, RepoName::parse("acme/shop").unwrap()).await.unwrap();
+    assert_eq!(store.picks(5).await.unwrap().len(), 1);
+}
