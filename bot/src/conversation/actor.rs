@@ -173,6 +173,7 @@ impl Actor {
             actor.take_first_prompt().await?;
         } else {
             let effects = actor.state.owed();
+            actor.paint_ended();
             actor.resume_painting();
             actor.carry_out(effects).await?;
         }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longshore_session::{Activity, OutboxOwner, SessionRecord, SessionState, TurnId, TurnOutcome};
+use longshore_session::{Activity, OutboxOwner, Phase, SessionRecord, SessionState, TurnId, TurnOutcome};
 use longshore_slack::{CardPhase, Message, PlanItem, PlanStatus, Posted, Priority, SlackError, TurnCard};
 use tokio::sync::watch;
 
@@ -148,7 +148,7 @@ pub fn draw(app: &App, record: &SessionRecord, state: &SessionState, view: &View
         phase,
         plan: plan.collect(),
         step: seen.step.clone(),
-        elapsed: now.since(seen.started.unwrap_or(now)),
+        elapsed: seen.at(Phase::TurnEnded).unwrap_or(now).since(seen.started.unwrap_or(now)),
         session_url: None,
     };
     card.render()

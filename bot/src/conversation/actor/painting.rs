@@ -1,6 +1,6 @@
 //! The card of the running turn.
 
-use longshore_session::{TurnId, TurnOutcome};
+use longshore_session::{TurnId, TurnOutcome, Work};
 use tokio::time::Instant;
 
 use super::Actor;
@@ -23,6 +23,16 @@ impl Actor {
         if let Some(turn) = self.state.activity.turn() {
             self.painter = Some(Painter::start(&self.app, &self.record, turn));
         }
+    }
+
+    /// Shows the end of the turn that ended last, which nobody may have got to see when the service went away.
+    pub(super) fn paint_ended(&self) {
+        if self.record.has_work == Work::None {
+            return;
+        }
+        let Some((turn, _)) = self.view.turns.iter().rev().find(|(_, seen)| seen.outcome.is_some()) else { return };
+        let picture = card::draw(&self.app, &self.record, &self.state, &self.view, *turn);
+        Painter::start(&self.app, &self.record, *turn).show(picture, Last::Yes);
     }
 
     pub(super) fn repaint(&mut self) {
