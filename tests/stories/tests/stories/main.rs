@@ -1,6 +1,7 @@
 //! One binary for all stories.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails a test")]
 
+mod asking;
 mod bad_agent;
 mod bad_configuration;
 mod bad_disk;
@@ -12,5 +13,17 @@ mod bad_limits;
 mod bad_model;
 mod bad_talk;
 mod bad_weather;
+mod choosing;
 mod cli;
+mod commanding;
 mod dependencies;
+mod hold;
+mod over_http;
+mod secrets;
+mod stage;
+mod stopping;
+mod surviving;
+mod thread;
+mod waiting;
+mod when_all_is_told;
+mod working;

@@ -1,0 +1,73 @@
+//! `/agent …`
+
+use anyhow::ensure;
+use longshore_emulators::{
+    model::Script,
+    slack::{Choice, PeopleError, Target},
+};
+
+use crate::{
+    hold::{Held, held, play},
+    stage::tell,
+    thread::{Thread, action_id, redacted, whisper, whispers},
+};
+
+#[test]
+fn commands_tell_what_runs_and_stop_it() {
+    tell(async |stage| {
+        let room = "C0ROOM13";
+        let ana = stage.slack.person("U0ANA");
+        play(stage, held(Script::for_prompt("courier tour, held"), "status").say("Never said."));
+        play(stage, held(Script::for_prompt("courier tour, once more"), "again").say("Never said."));
+        let thread = Thread::open(stage, "U0ANA", room, "@longshore acme/courier: courier tour, held")?;
+        let _held = Held::at(&thread, 1, "status").await?;
+        let session = thread.session().await?.id;
+
+        ana.slash(room, "/agent status").await?;
+        let status = whispers(stage, "U0ANA", room, &session).await?;
+        for part in ["acme/courier", "working", "<@U0ANA>", "running"] {
+            ensure!(status.contains(part), "the status has no `{part}`: {status}");
+        }
+        ana.slash(room, &format!("/agent stop {session}")).await?;
+        whispers(stage, "U0ANA", room, "asked me to stop").await?;
+        assert_eq!(thread.turn(1).await?.outcome, "stopped");
+
+        thread.reply("U0ANA", "courier tour, once more")?;
+        let _held = Held::at(&thread, 2, "again").await?;
+        ana.slash(room, "/agent stop").await?;
+        let list = whisper(stage, "U0ANA", room, "Which one shall I stop?").await?;
+        let stop = action_id(&list, &format!("stop:{session}")).or_else(|| action_id(&list, "stop"));
+        let choice = Choice { action_id: stop.unwrap(), ..Choice::default() };
+        ana.act(Target::message(room, list["ts"].as_str().unwrap()), choice).await?;
+        assert_eq!(thread.turn(2).await?.outcome, "stopped");
+        Ok(())
+    });
+}
+
+#[test]
+fn commands_explain_themselves() {
+    tell(async |stage| {
+        let room = "C0ROOM14";
+        let ben = stage.slack.person("U0BEN");
+        ben.slash(room, "/agent repos").await?;
+        let repos = whispers(stage, "U0BEN", room, "repositories").await?;
+        for repository in ["acme/storefront", "acme/dashboard", "acme/courier", "ready at"] {
+            ensure!(repos.contains(repository), "{repository} is missing: {repos}");
+        }
+        ben.slash(room, "/agent help").await?;
+        whispers(stage, "U0BEN", room, "Reply in the thread to go on").await?;
+        ben.slash(room, "/agent staus").await?;
+        let hint = whisper(stage, "U0BEN", room, "Did you mean").await?;
+        insta::assert_snapshot!(redacted(hint["text"].as_str().unwrap()), @"I don't know `staus`. Did you mean `/agent status`?");
+        ben.slash(room, "/agent stop s-aaaaaaaaaa").await?;
+        whispers(stage, "U0BEN", room, "nothing running here").await?;
+        ben.slash(room, "/agent stop").await?;
+        whispers(stage, "U0BEN", room, "There is nothing of yours running").await?;
+
+        let talk = Thread::open(stage, "U0BEN", room, "just talk")?;
+        talk.reply("U0ANA", "yes")?;
+        let refused = ben.slash_in_thread(room, &talk.ts, "/agent status").await;
+        assert_eq!(refused, Err(PeopleError::CommandInThread("/agent".to_owned())), "Slack itself refuses");
+        Ok(())
+    });
+}
