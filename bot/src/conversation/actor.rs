@@ -53,6 +53,7 @@ pub async fn run(app: Arc<App>, id: SessionId, letters: mpsc::Receiver<Letter>) 
                 }
                 actor.hand_over(&app, &id).await;
             }
+            Err(_) if app.shutdown.is_cancelled() => tracing::debug!("the next start opens the session"),
             Err(error) => tracing::error!(error = format!("{error:#}"), "the session cannot be opened"),
         }
         app.conversations.forget(&id);

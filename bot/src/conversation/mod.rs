@@ -139,6 +139,10 @@ pub async fn stop(app: &Arc<App>, session: &SessionId, by: SlackUserId) -> Resul
 }
 
 async fn deliver(app: &Arc<App>, session: &SessionId, letter: Letter) -> Result<()> {
+    // Nobody is woken to be sent away again; what the letter is about is stored, and the next start takes it up.
+    if app.shutdown.is_cancelled() {
+        bail!("the service is shutting down");
+    }
     let mut letter = letter;
     // An actor that fell asleep in this very moment hands the letter back; the next one takes it.
     for _ in 0..3 {

@@ -83,6 +83,12 @@ fn receipt(prompt: &Prompt, seen: &TurnView) -> Vec<ReceiptPhase> {
     parts
 }
 
+/// A failure's name, for logs.
+pub fn kind(failure: &TurnFailure) -> String {
+    let value = serde_json::to_value(failure).unwrap_or_default();
+    value.get("kind").and_then(serde_json::Value::as_str).unwrap_or("unknown").to_owned()
+}
+
 /// What happened and what to do, for the person who asked.
 pub fn words(failure: &TurnFailure) -> (String, String) {
     let (what, next) = match failure {
@@ -173,6 +179,7 @@ mod tests {
         ];
         for failure in failures {
             let (what, next) = words(&failure);
+            assert_ne!(kind(&failure), "unknown");
             assert!(what.len() > 15 && (next.contains("eply here") || next.contains("reply here")), "{failure:?}: {what} / {next}");
         }
     }

@@ -247,6 +247,10 @@ impl Actor {
         }
         let seen = self.view.turn(turn);
         let outcome = seen.outcome.clone().unwrap_or(TurnOutcome::Done);
+        if let TurnOutcome::Failed { failure } = &outcome {
+            // Its details may hold what commands printed; the thread has them.
+            tracing::warn!(%turn, failure = reply::kind(failure), what_to_do = reply::words(failure).1, "the turn failed");
+        }
         let ended = Ended { turn, prompt: &prompt, outcome: &outcome, saved: saved.as_ref(), note };
         batch.outbox = reply::final_reply(&self.record, &self.state, &self.view, &ended)?;
         self.paint_last(turn);

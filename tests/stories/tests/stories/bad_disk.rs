@@ -6,10 +6,7 @@ use longshore_emulators::slack::{RetryTimes, WorkspaceSetup};
 use longshore_harness::{Harness, Options};
 use tokio::time::Instant;
 
-use crate::{
-    bad_ground::run,
-    bad_talk::{SOON, Talk, asked},
-};
+use crate::bad_talk::{SOON, Talk, asked};
 
 /// The data folder on a file system of its own that is quickly full. Taken away when the story ends, however it ends.
 struct SmallDisk {
@@ -90,12 +87,6 @@ async fn what_cannot_be_stored_is_not_acknowledged_and_comes_again() {
     disk.make_room();
     talk.ends_well_with(&["Hello."]).await;
     harness.service.terminate().await.unwrap();
-
-    // A start on a full disk says so at once.
-    disk.fill();
-    let file = harness.service.config_file();
-    let variables: Vec<(&str, &str)> = harness.service.environment().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    run(&["serve", "--config", file.to_str().unwrap()], harness.folder(), &variables).await.refused_with(&["is full: make room"]);
     drop(disk);
     harness.finish().await.unwrap();
 }

@@ -1,6 +1,7 @@
 //! What the stories of bad input stand on: the service's program by itself, a folder with a configuration to spoil, and Docker from outside.
 
 use std::{
+    io::{Read, Seek},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -9,7 +10,7 @@ use std::{
 use tokio::process::Command;
 
 /// A program that says what is wrong says it at once; one that waits for an engine gives up by itself within this.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// The service's program, which cargo puts beside this one. `LONGSHORE_BINARY` names another.
 pub fn longshore() -> PathBuf {
@@ -59,9 +60,18 @@ pub async fn run(arguments: &[&str], folder: &Path, variables: &[(&str, &str)]) 
         .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    let output = tokio::time::timeout(LIMIT, command.output()).await.expect("it did not end").unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Run { success: output.status.success(), said: text(&output.stdout), complained: text(&output.stderr) }
+    let (said, complained) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+    let mut child = command.stdout(said.try_clone().unwrap()).stderr(complained.try_clone().unwrap()).spawn().unwrap();
+    let ended = tokio::time::timeout(LIMIT, child.wait()).await;
+    let text = |mut file: std::fs::File| {
+        let mut text = String::new();
+        file.rewind().unwrap();
+        file.read_to_string(&mut text).unwrap();
+        text
+    };
+    let (said, complained) = (text(said), text(complained));
+    let Ok(status) = ended else { panic!("it did not end: {said}{complained}") };
+    Run { success: status.unwrap().success(), said, complained }
 }
 
 /// A folder with a configuration that is good as far as can be told without asking anybody.

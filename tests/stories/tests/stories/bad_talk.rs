@@ -80,6 +80,14 @@ impl<'a> Talk<'a> {
         let session = self.session().await;
         assert!(told.contains("❌ *This did not work*"), "turn {}: {told}\n{}", self.turn, self.harness.service.log_tail(15));
         says(&told, texts);
+        let log = self.harness.service.log();
+        let noted = log.lines().any(|line| {
+            line.contains("the turn failed")
+                && line.contains(&session)
+                && line.contains("what_to_do=")
+                && !line.contains("failure=\"unknown\"")
+        });
+        assert!(noted, "the operator's log does not name the session: {}", self.harness.service.log_tail(15));
         says(&told, &["*What to do:*", &format!("Reference: `{session} turn {}`", self.turn)]);
         told
     }

@@ -1,5 +1,7 @@
 //! Slack and GitHub on a bad day: limits, outages, answers that get lost, sockets that drop. Everything is said once and done once.
 
+use std::time::Duration;
+
 use longshore_emulators::{github, github::Route, slack};
 use longshore_harness::{Harness, Options};
 use serde_json::json;
@@ -10,6 +12,15 @@ use crate::{
 };
 
 const REPOSITORY: &str = "acme/storefront";
+
+/// For what the emulator logs without telling.
+async fn until(holds: impl Fn() -> bool) {
+    let deadline = tokio::time::Instant::now() + SOON;
+    while !holds() {
+        assert!(tokio::time::Instant::now() < deadline, "it did not come");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slack_and_github_on_a_bad_day() {
@@ -60,7 +71,11 @@ async fn slack_and_github_on_a_bad_day() {
     // GitHub gives no token for the push: said, kept in the sandbox, and pushed with the next turn.
     harness.expect_errors("cannot commit or push");
     harness.service.terminate().await.unwrap();
+    let looks = || github.requests().iter().filter(|request| request.path.ends_with("/git/ref/heads/main")).count();
+    let before = looks();
     harness.service.start().await.unwrap();
+    // The image round at the start wants a token as well.
+    until(|| looks() > before).await;
     github.fail_next(Route::CreateInstallationToken, github::Fault::Status(500));
     let head = github.branch_head(REPOSITORY, &format!("longshore/{session}")).await.unwrap();
     talk.reply("another line");
