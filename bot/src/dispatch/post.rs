@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use longshore_session::{
     Ask, AskState, ChannelId, Command, InboxRow, MessageTs, Phase, Prompt, PromptId, Rejection, SessionRecord, SlackUserId, ThreadKey,
 };
@@ -60,6 +60,11 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
             conversation::phases(app, &session.id, acknowledged.into_iter().collect()).await
         }
         None => {
+            // Its session is about to be made, and takes this as a follow-up then.
+            let routing_now = app.store.asks_of(thread.clone()).await?;
+            if routing_now.iter().any(|ask| ask.state == AskState::Routing && ask.prompt.id != prompt.id) {
+                bail!("the thread's first prompt is still being routed");
+            }
             let ask = Ask { prompt, thread, state: AskState::Routing, candidates: Vec::new(), phases: acknowledged.into_iter().collect() };
             app.store.put_ask(ask.clone()).await?;
             routing::route(app, ask);
@@ -78,10 +83,8 @@ async fn stop(app: &Arc<App>, thread: &ThreadKey, sessions: &[SessionRecord], by
         }
     }
     for ask in app.store.asks_of(thread.clone()).await? {
-        if app.store.take_ask(ask.prompt.id.clone()).await?.is_some() {
-            stopped = true;
-            routing::end(app, &ask, Notice::PromptWithdrawn.render()).await?;
-        }
+        stopped = true;
+        routing::end(app, &ask, Notice::PromptWithdrawn.render()).await?;
     }
     if stopped { Ok(()) } else { whisper(app, &thread.channel, Some(thread.thread.clone()), by, refusal.render()).await }
 }
@@ -110,8 +113,8 @@ pub async fn edited(app: &Arc<App>, edit: EditedPost) -> Result<()> {
 
 /// A prompt whose message is deleted before it began is withdrawn.
 pub async fn deleted(app: &Arc<App>, gone: DeletedPost) -> Result<()> {
-    if app.store.take_ask(prompt_id(&gone.channel, &gone.ts)).await?.is_some() {
-        return Ok(());
+    if let Some(ask) = app.store.ask(prompt_id(&gone.channel, &gone.ts)).await? {
+        return routing::end(app, &ask, Notice::PromptWithdrawn.render()).await;
     }
     for session in working_in(app, &gone.channel).await? {
         if conversation::command(app, &session.id, Command::Withdraw { post: gone.ts.clone() }).await?.is_ok() {

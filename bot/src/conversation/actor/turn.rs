@@ -110,7 +110,10 @@ impl Actor {
     }
 
     pub(super) async fn agent_lost(&mut self, error: AgentError) -> Result<()> {
-        tracing::error!(%error, "the agent is lost");
+        match self.state.activity.turn() {
+            Some(turn) => tracing::error!(%turn, %error, "the agent is lost"),
+            None => tracing::warn!(%error, "the agent of an idle sandbox is lost"),
+        }
         self.link = Link::None;
         if self.exit.is_some() {
             return self.sandbox_ended().await;
