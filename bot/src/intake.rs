@@ -76,6 +76,7 @@ fn place(inbound: &Inbound, delivery: &Delivery) -> (String, Option<String>) {
         Inbound::MessageChanged(edit) => (edit.channel.to_string(), None),
         Inbound::MessageDeleted(gone) => (gone.channel.to_string(), None),
         Inbound::Action(click) => (click.channel.to_string(), None),
+        Inbound::Reacted(reaction) => (reaction.channel.to_string(), None),
         Inbound::Command(_) | Inbound::ViewSubmitted(_) | Inbound::HomeOpened(_) | Inbound::Ignored(_) => (delivery.key.clone(), None),
     }
 }

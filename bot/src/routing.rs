@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Result;
 use longshore_classifier::{Correction, DecidedBy, Decision, Request, Verdict, WhyLexical};
 use longshore_github::GitHubError;
-use longshore_session::{Ask, AskState, OutboxOwner, Phase, RepoName, RepositoryProfile, SessionId, SessionRecord, Work};
+use longshore_session::{Ask, AskState, OutboxOwner, Phase, RepoName, RepositoryProfile, Said, SessionId, SessionRecord, Work};
 use longshore_slack::{AgentHelp, Answer, Candidate, Message, Notice, PickerDone, RepositoryPicker, UnknownRepository};
 use tracing::Instrument;
 
@@ -43,9 +43,10 @@ pub fn route(app: &Arc<App>, ask: Ask) {
 
 async fn try_route(app: &Arc<App>, mut ask: Ask) -> Result<()> {
     let profiles = profiles(app).await?;
+    ask.prompt.context = thread_before(app, &ask).await;
     let request = Request {
         message: ask.prompt.text.clone(),
-        thread: thread_before(app, &ask).await,
+        thread: ask.prompt.context.iter().map(|said| said.text.clone()).collect(),
         channel: Some(app.channel_name(&ask.thread.channel).await),
         corrections: picks(app).await?,
     };
@@ -98,6 +99,7 @@ pub async fn settle(app: &Arc<App>, ask: Ask, repo: RepoName, why: String) -> Re
     // Phases and an edit's words are in the stored ask.
     if let Some(mut stored) = app.store.ask(prompt.clone()).await? {
         stored.phases = ask.phases;
+        stored.prompt.context = ask.prompt.context;
         app.store.put_ask(stored).await?;
     }
     if app.store.begin_session(prompt, record).await?.is_none() {
@@ -163,18 +165,28 @@ pub async fn profiles(app: &App) -> Result<Vec<RepositoryProfile>> {
     Ok(app.manifests.values().map(|manifest| manifest.profile(vocabulary(&manifest.repository))).collect())
 }
 
-/// What was said in the thread before the prompt; nothing where Slack does not tell.
-async fn thread_before(app: &App, ask: &Ask) -> Vec<String> {
+/// What people said in the thread before the prompt; nothing where Slack does not tell.
+async fn thread_before(app: &App, ask: &Ask) -> Vec<Said> {
     if ask.prompt.post == ask.thread.thread {
         return Vec::new();
     }
-    match app.slack.replies(&ask.thread.channel, &ask.thread.thread, THREAD).await {
-        Ok(page) => page.replies.into_iter().filter(|reply| reply.ts != ask.prompt.post).map(|reply| reply.text).collect(),
+    let page = match app.slack.replies(&ask.thread.channel, &ask.thread.thread, THREAD).await {
+        Ok(page) => page,
         Err(error) => {
-            tracing::warn!(%error, "cannot read the thread; routing by the message alone");
-            Vec::new()
+            tracing::warn!(%error, "cannot read the thread; going on with the message alone");
+            return Vec::new();
         }
+    };
+    let mut said = Vec::new();
+    for reply in page.replies {
+        let Some(user) = reply.user.filter(|_| reply.bot_id.is_none() && reply.ts != ask.prompt.post) else { continue };
+        if reply.text.trim().is_empty() {
+            continue;
+        }
+        let name = app.person(&user).await.map_or_else(|_| user.to_string(), |person| person.name);
+        said.push(Said { name, text: reply.text });
     }
+    said
 }
 
 /// As a part of a sentence, shown on the card.

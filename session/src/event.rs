@@ -10,10 +10,21 @@ pub struct Prompt {
     pub id: PromptId,
     pub author: Person,
     pub text: String,
+    /// What people said in the thread before it, oldest first, that the agent has not been told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub context: Vec<Said>,
     /// The Slack message that holds it: an edit of that message is an edit of the prompt.
     pub post: MessageTs,
     /// When the service received it.
     pub received: Timestamp,
+}
+
+/// Something that a person said in the thread, to other people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// As Slack shows the person.
+    pub name: String,
+    pub text: String,
 }
 
 /// Why a turn did not end as it should. The words that a person reads are made of it in `longshore-slack`.

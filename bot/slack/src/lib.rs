@@ -18,7 +18,7 @@ pub use config::{AppToken, BotToken, InvalidSecret, SigningSecret, SlackConfig, 
 pub use doctor::{Finding, Verdict, check};
 pub use inbound::{
     ActionClick, BotIdentity, ChannelKind, CommandCall, DeletedPost, EditedPost, FileRef, HomeOpened, HomeTab, Ignored, Inbound, Post,
-    PostKey, ViewSubmission,
+    PostKey, Reaction, ViewSubmission,
 };
 pub use intake::{Delivery, DeliveryKind, Inbox, InboxError, InboxFuture, SocketMode, Stored, http_router};
 pub use render::*;

@@ -342,7 +342,14 @@ impl Actor {
                 }
             }
             Letter::Standing { answer } => {
-                let _ = answer.send(self.view.standing(&self.state));
+                let card = match self.state.activity.turn() {
+                    Some(turn) => {
+                        let owner = OutboxOwner::Session(self.record.id.clone());
+                        self.app.store.message_of(&owner, card::card_key(&self.record, turn)).await?
+                    }
+                    None => None,
+                };
+                let _ = answer.send(self.view.standing(&self.state, card));
             }
             Letter::OpenPullRequest { title, done, answer } => self.open_pull_request(title, done, answer),
             Letter::Say { text, answer } => {

@@ -1,7 +1,7 @@
 //! Between the agent's updates and the session's events, and what the agent is told.
 
 use longshore_agent::{AgentError, AgentUpdate, PlanStatus, StopReason, ToolStatus};
-use longshore_session::{AgentActivity, Command, Event, PlanEntry, ToolResult, TurnFailure, TurnId, TurnOutcome};
+use longshore_session::{AgentActivity, Command, Event, PlanEntry, Prompt, ToolResult, TurnFailure, TurnId, TurnOutcome};
 use sha2::{Digest, Sha256};
 
 use super::work::shortened;
@@ -86,6 +86,15 @@ pub fn failure(error: &AgentError) -> TurnFailure {
         AgentError::Silent { limit, .. } => TurnFailure::AgentSilent { seconds: limit.as_secs() },
         _ => TurnFailure::AgentCrashed { detail: shortened(&error.to_string(), 400) },
     }
+}
+
+/// What the agent is given: what people said before, and the prompt.
+pub fn with_context(prompt: &Prompt) -> String {
+    if prompt.context.is_empty() {
+        return prompt.text.clone();
+    }
+    let said: String = prompt.context.iter().map(|said| format!("{}: {}\n", said.name, said.text.trim())).collect();
+    format!("Before this, people said in the Slack thread:\n\n{said}\n{} now asks: {}", prompt.author.name, prompt.text)
 }
 
 /// A prompt for an agent that was not there for the conversation.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use longshore_session::{
-    Activity, AgentActivity, Event, Phase, PlanEntry, Prompt, SandboxId, SessionState, SlackUserId, Timestamp, TurnId, TurnOutcome,
+    Activity, AgentActivity, Event, MessageTs, Phase, PlanEntry, Prompt, SandboxId, SessionState, SlackUserId, Timestamp, TurnId,
+    TurnOutcome,
 };
 
 /// What a list shows of a session.
@@ -12,6 +13,8 @@ pub struct Standing {
     pub state: SessionState,
     /// Since when it is in this state.
     pub since: Timestamp,
+    /// The running turn's card, once it is posted.
+    pub card: Option<MessageTs>,
 }
 
 impl Standing {
@@ -92,8 +95,8 @@ impl View {
         self.turns.get(&turn).is_some_and(|view| view.phases.iter().any(|(known, _)| *known == phase))
     }
 
-    pub fn standing(&self, state: &SessionState) -> Standing {
-        Standing { state: state.clone(), since: self.since.unwrap_or(Timestamp(0)) }
+    pub fn standing(&self, state: &SessionState, card: Option<MessageTs>) -> Standing {
+        Standing { state: state.clone(), since: self.since.unwrap_or(Timestamp(0)), card }
     }
 
     /// Whether an earlier turn's conversation is unknown to the agent of this sandbox.

@@ -78,6 +78,7 @@ async fn attempt(app: &Arc<App>, row: &InboxRow) -> Result<()> {
         Inbound::MessageDeleted(gone) => post::deleted(app, gone).await,
         Inbound::Command(call) => command::command(app, call).await,
         Inbound::Action(click) => click::click(app, click).await,
+        Inbound::Reacted(reaction) => post::reacted(app, reaction).await,
         Inbound::ViewSubmitted(_) | Inbound::HomeOpened(_) => Ok(()),
         Inbound::Ignored(why) => {
             tracing::debug!(?why, "ignored");

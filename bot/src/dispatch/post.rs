@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use longshore_session::{
     Ask, AskState, ChannelId, Command, InboxRow, MessageTs, Phase, Prompt, PromptId, Rejection, SessionRecord, SlackUserId, ThreadKey,
 };
-use longshore_slack::{DeletedPost, EditedPost, EphemeralTo, Message, Notice, Post, SlackError};
+use longshore_slack::{DeletedPost, EditedPost, EphemeralTo, Message, Notice, Post, Reaction, SlackError};
 use sha2::{Digest, Sha256};
 
 use super::access::{self, Direct, Place};
 use crate::{app::App, conversation, dispatch::command, routing};
+
+/// Begins what people say to each other in a session's thread.
+const ASIDE: &str = "aside:";
+/// The reaction that stops (❌).
+const STOP_REACTION: &str = "x";
 
 pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
     let thread = ThreadKey { team: post.team.clone(), channel: post.channel.clone(), thread: post.thread().clone() };
@@ -36,10 +41,14 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
         }
         _ => {}
     }
+    if post.text.trim_start().to_lowercase().starts_with(ASIDE) {
+        return Ok(());
+    }
     let prompt = Prompt {
         id: prompt_id(&post.channel, &post.ts),
         author: app.person(&post.user).await?,
         text: post.text.trim().to_owned(),
+        context: Vec::new(),
         post: post.ts.clone(),
         received: row.delivery.received,
     };
@@ -51,6 +60,11 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
             conversation::phases(app, &session.id, acknowledged.into_iter().collect()).await
         }
         None => {
+            // Its session is about to be made, and takes this as a follow-up then.
+            let routing_now = app.store.asks_of(thread.clone()).await?;
+            if routing_now.iter().any(|ask| ask.state == AskState::Routing && ask.prompt.id != prompt.id) {
+                bail!("the thread's first prompt is still being routed");
+            }
             let ask = Ask { prompt, thread, state: AskState::Routing, candidates: Vec::new(), phases: acknowledged.into_iter().collect() };
             app.store.put_ask(ask.clone()).await?;
             routing::route(app, ask);
@@ -69,10 +83,8 @@ async fn stop(app: &Arc<App>, thread: &ThreadKey, sessions: &[SessionRecord], by
         }
     }
     for ask in app.store.asks_of(thread.clone()).await? {
-        if app.store.take_ask(ask.prompt.id.clone()).await?.is_some() {
-            stopped = true;
-            routing::end(app, &ask, Notice::PromptWithdrawn.render()).await?;
-        }
+        stopped = true;
+        routing::end(app, &ask, Notice::PromptWithdrawn.render()).await?;
     }
     if stopped { Ok(()) } else { whisper(app, &thread.channel, Some(thread.thread.clone()), by, refusal.render()).await }
 }
@@ -101,12 +113,30 @@ pub async fn edited(app: &Arc<App>, edit: EditedPost) -> Result<()> {
 
 /// A prompt whose message is deleted before it began is withdrawn.
 pub async fn deleted(app: &Arc<App>, gone: DeletedPost) -> Result<()> {
-    if app.store.take_ask(prompt_id(&gone.channel, &gone.ts)).await?.is_some() {
-        return Ok(());
+    if let Some(ask) = app.store.ask(prompt_id(&gone.channel, &gone.ts)).await? {
+        return routing::end(app, &ask, Notice::PromptWithdrawn.render()).await;
     }
     for session in working_in(app, &gone.channel).await? {
         if conversation::command(app, &session.id, Command::Withdraw { post: gone.ts.clone() }).await?.is_ok() {
             break;
+        }
+    }
+    Ok(())
+}
+
+/// ❌ on the prompt, on its card or on the thread's first message stops the turn.
+pub async fn reacted(app: &Arc<App>, reaction: Reaction) -> Result<()> {
+    let direct = if reaction.channel.as_str().starts_with('D') { Direct::Yes } else { Direct::No };
+    let place = Place { team: &reaction.team, channel: &reaction.channel, direct };
+    if reaction.name != STOP_REACTION || access::check(&app.config.access, place, &reaction.user).is_err() {
+        return Ok(());
+    }
+    for session in working_in(app, &reaction.channel).await? {
+        let standing = conversation::standing(app, &session.id).await?;
+        let prompted = standing.state.activity.prompt().is_some_and(|prompt| prompt.post == reaction.ts);
+        if prompted || session.thread.thread == reaction.ts || standing.card.as_ref() == Some(&reaction.ts) {
+            // Nothing to stop is no news: the reaction may be meant for people.
+            let _ = conversation::stop(app, &session.id, reaction.user.clone()).await?;
         }
     }
     Ok(())

@@ -35,6 +35,7 @@ fn ask() -> Ask {
         id: PromptId::parse("p-1").unwrap(),
         author,
         text: "mend it".into(),
+        context: Vec::new(),
         post: MessageTs::parse("1.1").unwrap(),
         received: Timestamp(5),
     };

@@ -32,6 +32,7 @@ pub enum Inbound {
     Action(ActionClick),
     ViewSubmitted(ViewSubmission),
     HomeOpened(HomeOpened),
+    Reacted(Reaction),
     Ignored(Ignored),
 }
 
@@ -176,6 +177,18 @@ pub struct HomeOpened {
     pub tab: HomeTab,
 }
 
+/// Somebody put an emoji to a message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reaction {
+    pub team: TeamId,
+    pub channel: ChannelId,
+    /// The message that it was put to.
+    pub ts: MessageTs,
+    pub user: SlackUserId,
+    /// Such as `x` for ❌.
+    pub name: String,
+}
+
 /// Why nothing follows from a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ignored {
@@ -219,6 +232,19 @@ fn event(outer: &Value, bot: &BotIdentity) -> Parsed<Inbound> {
             };
             let channel = id::<ChannelId>(event, "/channel").ok();
             Ok(Inbound::HomeOpened(HomeOpened { team, user: id::<SlackUserId>(event, "/user")?, channel, tab }))
+        }
+        "reaction_added" => {
+            let user = id::<SlackUserId>(event, "/user")?;
+            if user == bot.user {
+                return Err(Ignored::Bot);
+            }
+            Ok(Inbound::Reacted(Reaction {
+                team,
+                channel: id::<ChannelId>(event, "/item/channel")?,
+                ts: id::<MessageTs>(event, "/item/ts")?,
+                user,
+                name: owned(event, "/reaction"),
+            }))
         }
         other => Err(Ignored::Kind(short(other))),
     }

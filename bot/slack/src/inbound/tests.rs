@@ -71,7 +71,7 @@ fn bots_and_what_means_nothing_are_ignored() {
     assert_eq!(with("user", json!("UBOT")), Ignored::Bot);
     assert_eq!(with("subtype", json!("bot_message")), Ignored::Bot);
     assert_eq!(with("subtype", json!("channel_join")), Ignored::Kind("message/channel_join".to_owned()));
-    assert_eq!(with("type", json!("reaction_added")), Ignored::Kind("reaction_added".to_owned()));
+    assert_eq!(with("type", json!("channel_rename")), Ignored::Kind("channel_rename".to_owned()));
     assert_eq!(with("ts", json!(17)), Ignored::Malformed("/ts"));
 }
 
@@ -200,4 +200,15 @@ proptest! {
     fn any_text_is_readable(raw in "\\PC{0,60}", markup in "[<>@#!|^&;a-zé]{0,40}") {
         let _ = (text::readable(&raw, &bot().user), text::readable(&markup, &bot().user), text::mentions(&markup, &bot().user));
     }
+}
+
+#[test]
+fn a_reaction_names_the_message_that_it_was_put_to() {
+    let event = |user: &str| json!({"type": "reaction_added", "user": user, "reaction": "x", "item": {"type": "message", "channel": "C1", "ts": "1.2"}, "event_ts": "3.4"});
+    match parse_event(event("U1")) {
+        Inbound::Reacted(reaction) => assert_eq!((reaction.name.as_str(), reaction.ts.as_str()), ("x", "1.2")),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(ignored(event("UBOT")), Ignored::Bot);
+    assert_eq!(ignored(json!({"type": "reaction_added", "user": "U1", "item": {"type": "file"}})), Ignored::Malformed("/item/channel"));
 }

@@ -65,7 +65,8 @@ impl Actor {
         };
         let Link::Ready { agent, sandbox } = &mut self.link else { return Ok(()) };
         let strange = self.view.is_strange_to(turn, sandbox);
-        let text = if strange { agent_words::with_transcript(&self.view.transcript(turn), &prompt.text) } else { prompt.text.clone() };
+        let asked = agent_words::with_context(&prompt);
+        let text = if strange { agent_words::with_transcript(&self.view.transcript(turn), &asked) } else { asked };
         let state = agent.prompt(turn, &[ContentBlock::Text(text)]);
         if stopping && let Err(error) = agent.cancel(turn) {
             return self.agent_lost(error).await;
@@ -109,7 +110,10 @@ impl Actor {
     }
 
     pub(super) async fn agent_lost(&mut self, error: AgentError) -> Result<()> {
-        tracing::error!(%error, "the agent is lost");
+        match self.state.activity.turn() {
+            Some(turn) => tracing::error!(%turn, %error, "the agent is lost"),
+            None => tracing::warn!(%error, "the agent of an idle sandbox is lost"),
+        }
         self.link = Link::None;
         if self.exit.is_some() {
             return self.sandbox_ended().await;

@@ -23,6 +23,7 @@ mod secrets;
 mod stage;
 mod stopping;
 mod surviving;
+mod talking;
 mod thread;
 mod waiting;
 mod when_all_is_told;
