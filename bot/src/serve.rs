@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use longshore_api::{Api, ApiToken};
-use longshore_classifier::Classifier;
+use longshore_classifier::{Classifier, RoutingRules};
 use longshore_gateway::{EgressRule, Gateway, GatewayConfig, GatewayParts, GitUpstream, LlmUpstream, Unlimited};
 use longshore_github::{ConfigError, GitHub, GitHubConfig};
 use longshore_sandbox::{DockerConfig, DockerEngine, Engine, ImageBuilder, ImageConfig, ImageRef, Namespace};
@@ -61,7 +61,10 @@ pub async fn serve(file: &Path) -> Result<()> {
     let (outbox, nudged) = Outbox::new();
     let acknowledged = Arc::new(Acknowledged::default());
     let app = Arc::new(App {
-        classifier: Classifier::new(classifier_config(&config, model_key.as_deref())),
+        classifier: Classifier::new(longshore_classifier::Config {
+            rules: routing_rules(&manifests),
+            ..classifier_config(&config, model_key.as_deref())
+        }),
         manifests,
         clock: Arc::clone(&clock),
         store: store.clone(),
@@ -240,6 +243,16 @@ pub fn classifier_config(config: &Config, key: Option<&str>) -> longshore_classi
     classifier
 }
 
+/// What operators wrote into the manifests.
+fn routing_rules(manifests: &BTreeMap<RepoName, RepositoryManifest>) -> RoutingRules {
+    let each = |of: fn(&RepositoryManifest) -> &Vec<String>| {
+        let pairs =
+            manifests.values().flat_map(move |manifest| of(manifest).iter().map(|entry| (entry.clone(), manifest.repository.clone())));
+        pairs.collect()
+    };
+    RoutingRules { keyword_rules: each(|manifest| &manifest.rules), channel_defaults: each(|manifest| &manifest.default_channels) }
+}
+
 async fn serve_gateway(app: &Arc<App>, model_key: Option<String>) -> Result<()> {
     let mut config = GatewayConfig::new(GitUpstream { base_url: app.config.github.web_url.parse()? });
     config.openai = Some(LlmUpstream { base_url: app.config.model.base_url.parse()?, api_key: model_key.map(Into::into) });
@@ -386,5 +399,20 @@ async fn stop_signal() -> Result<()> {
         Some(()) = terminate.recv() => Ok(()),
         Some(()) = interrupt.recv() => Ok(()),
         else => bail!("signals cannot be received"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifests_rules_reach_the_classifier() {
+        let text = "repository = \"acme/shop\"\ndescription = \"The shop.\"\nrules = [\"gift card\"]\ndefault_channels = [\"#till\"]\n";
+        let manifest = RepositoryManifest::parse(Path::new("shop.toml"), text).unwrap();
+        let repo = manifest.repository.clone();
+        let rules = routing_rules(&BTreeMap::from([(repo.clone(), manifest)]));
+        assert_eq!(rules.keyword_rules, [("gift card".to_owned(), repo.clone())]);
+        assert_eq!(rules.channel_defaults, [("#till".to_owned(), repo)]);
     }
 }

@@ -46,6 +46,12 @@ pub struct RepositoryManifest {
     pub examples: Vec<String>,
     #[serde(default)]
     pub slack_channels: Vec<String>,
+    /// Words or phrases that settle it: a request that has one of them belongs here.
+    #[serde(default)]
+    pub rules: Vec<String>,
+    /// Channels whose requests belong here where nothing else decides.
+    #[serde(default)]
+    pub default_channels: Vec<String>,
     /// The branch that sessions start from and that pull requests go to.
     #[serde(default = "default_branch")]
     pub base_branch: String,
