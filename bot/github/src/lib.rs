@@ -95,9 +95,10 @@ impl GitHub {
             .map_err(|error| ConfigError::Url { key: "github.api_url", message: error::innermost(&error) })?
             // A repeated POST could open a second pull request: what may be repeated is decided here, call by call.
             .add_retry_config(octocrab::service::middleware::retry::RetryConfig::None)
-            .set_connect_timeout(Some(config.timeout))
-            .set_read_timeout(Some(config.timeout))
-            .set_write_timeout(Some(config.timeout))
+            // Our own limit, over the whole call, is the one that counts; these end what it has given up.
+            .set_connect_timeout(Some(config.timeout * 2))
+            .set_read_timeout(Some(config.timeout * 2))
+            .set_write_timeout(Some(config.timeout * 2))
             .add_header(http::header::ACCEPT, "application/vnd.github+json".to_owned())
             .app_from_rsa_pem(octocrab::models::AppId(config.app_id), pem)
             .map_err(|error| key_error(&error))?

@@ -319,7 +319,7 @@ async fn a_message_is_posted_found_again_and_changed() {
     client.add_reaction(&at, "eyes").await.unwrap();
     let page = client.replies(&to.channel, &root, 10).await.unwrap();
     assert_eq!((page.replies.len(), page.truncated), (2, false));
-    assert!(page.replies[1].text.contains("2 prompts before"));
+    assert!(page.replies[1].text.contains("2 prompts wait before"));
     assert!(client.replies(&to.channel, &root, 1).await.unwrap().truncated);
     assert!(client.permalink(&to.channel, &root).await.unwrap().starts_with("http"));
     assert_eq!(client.channel_name(&to.channel).await.unwrap(), "checkout");
