@@ -16,12 +16,11 @@ pub struct Prepared {
     pub reached: Vec<(Phase, Timestamp)>,
 }
 
+/// Whether a sandbox still runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    /// The sandbox of the turn before.
-    Kept,
-    /// A new one, which has to be brought onto the session's branch.
-    New,
+enum Alive {
+    Yes,
+    No,
 }
 
 /// Brings the session's branch up: the one that was pushed before, else a new one from the base. `BASE` and `BRANCH` are variables.
@@ -47,25 +46,37 @@ pub async fn prepare(app: Arc<App>, record: SessionRecord, author: Person, kept:
         return Err(TurnFailure::NoImage { detail: format!("there is no manifest for {} any more", record.repo) });
     };
     let mut reached = Vec::new();
-    let (sandbox, origin) = match kept {
-        Some(sandbox) if wake(&app, &sandbox).await?.is_some() => (sandbox, Origin::Kept),
-        _ => (start(&app, &record, manifest).await?, Origin::New),
-    };
+    if let Some(sandbox) = kept {
+        match take_up(&app, &sandbox, &author, &mut reached).await {
+            Ok(Alive::Yes) => return Ok(Prepared { sandbox, reached }),
+            // It ended between two turns, perhaps in this very moment: a new one takes its place.
+            Ok(Alive::No) | Err(TurnFailure::SandboxKilled { .. }) => reached.clear(),
+            Err(failure) => return Err(failure),
+        }
+    }
+    let sandbox = start(&app, &record, manifest).await?;
     reached.push((Phase::SandboxReady, app.clock.now()));
     let readied = async {
-        if origin == Origin::New {
-            sync(&app, &record, manifest, &sandbox).await?;
-        }
+        sync(&app, &record, manifest, &sandbox).await?;
         identify(&app, &sandbox, &author).await
     };
     if let Err(failure) = readied.await {
-        if origin == Origin::New {
-            discard(&app, &sandbox).await;
-        }
+        discard(&app, &sandbox).await;
         return Err(failure);
     }
     reached.push((Phase::Synced, app.clock.now()));
     Ok(Prepared { sandbox, reached })
+}
+
+/// Makes the sandbox of the turn before ready for this one.
+async fn take_up(app: &App, sandbox: &SandboxId, author: &Person, reached: &mut Vec<(Phase, Timestamp)>) -> Result<Alive, TurnFailure> {
+    if wake(app, sandbox).await?.is_none() {
+        return Ok(Alive::No);
+    }
+    reached.push((Phase::SandboxReady, app.clock.now()));
+    identify(app, sandbox, author).await?;
+    reached.push((Phase::Synced, app.clock.now()));
+    Ok(Alive::Yes)
 }
 
 /// The address of a sandbox that still runs, resumed if it was paused.

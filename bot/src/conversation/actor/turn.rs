@@ -133,6 +133,10 @@ impl Actor {
         let (Some(sandbox), Some(exit)) = (self.sandbox.take(), self.exit.take()) else { return Ok(()) };
         prepare::discard(&self.app, &sandbox).await;
         let Some(turn) = self.state.activity.turn() else { return Ok(()) };
+        if matches!(self.state.activity, Activity::Preparing { .. }) {
+            // The one of the turn before; the preparation finds it gone and starts another.
+            return Ok(());
+        }
         let failure = match exit {
             Exit::OutOfMemory => {
                 let limit_mb = self.app.manifest(&self.record.repo).map_or(0, |manifest| manifest.limits.memory_mb);
