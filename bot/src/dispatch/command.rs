@@ -31,11 +31,11 @@ pub async fn command(app: &Arc<App>, call: CommandCall) -> Result<()> {
 
 async fn answer(app: &Arc<App>, call: &CommandCall) -> Result<Message> {
     Ok(match AgentCommand::parse(&call.text) {
-        AgentCommand::Status => status(app, &call.user).await?,
+        AgentCommand::Status => status(app).await?,
         AgentCommand::Repos => repos(app).await?,
         AgentCommand::Help => AgentHelp { bot: app.bot.user.clone() }.render(),
         AgentCommand::Stop(None) => {
-            let mine = lines(app, &call.user).await?.into_iter().filter(|line| line.asker == call.user).collect();
+            let mine = lines(app).await?.into_iter().filter(|line| line.asker == call.user).collect();
             AgentStop { mine }.render()
         }
         AgentCommand::Stop(Some(session)) => {
@@ -54,14 +54,14 @@ async fn answer(app: &Arc<App>, call: &CommandCall) -> Result<Message> {
 }
 
 /// What runs and what waits.
-pub async fn status(app: &Arc<App>, reader: &SlackUserId) -> Result<Message> {
-    let lines = lines(app, reader).await?;
+pub async fn status(app: &Arc<App>) -> Result<Message> {
+    let lines = lines(app).await?;
     let (queued, running) = lines.into_iter().partition(|line| matches!(line.phase, CardPhase::Queued { .. }));
     Ok(AgentStatus { running, queued }.render())
 }
 
 /// Every session with work, a line for what it does and one for each prompt that waits in it.
-async fn lines(app: &Arc<App>, _reader: &SlackUserId) -> Result<Vec<SessionLine>> {
+async fn lines(app: &Arc<App>) -> Result<Vec<SessionLine>> {
     let now = app.clock.now();
     let mut lines = Vec::new();
     for record in app.store.working_sessions().await? {

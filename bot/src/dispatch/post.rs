@@ -36,7 +36,7 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
         "" => return Ok(()),
         "stop" if post.thread_ts.is_some() => return stop(app, &thread, &sessions, &post.user).await,
         "status" if called => {
-            let status = command::status(app, &post.user).await?;
+            let status = command::status(app).await?;
             return whisper(app, &post.channel, Some(thread.thread), &post.user, status).await;
         }
         _ => {}
