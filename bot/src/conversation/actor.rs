@@ -26,6 +26,7 @@ use super::{
     Letter, Note,
     card::{self, Painter},
     prepare::{self, Prepared},
+    reply,
     view::{View, phase_word},
     work::Saved,
 };
@@ -173,6 +174,7 @@ impl Actor {
         if after == 0 {
             actor.take_first_prompt().await?;
         } else {
+            actor.find_final_replies().await?;
             let effects = actor.state.owed();
             actor.paint_ended();
             actor.resume_painting();
@@ -191,6 +193,19 @@ impl Actor {
                 let _ = self.decide(&mut batch, Command::Reached { turn: TurnId(1), phase, at });
             }
             self.commit(batch).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes the final replies that were sent and could not be noted any more: the outbox is told first.
+    async fn find_final_replies(&mut self) -> Result<()> {
+        let ended = self.view.turns.iter().filter(|(_, seen)| seen.outcome.is_some()).map(|(turn, _)| *turn);
+        let untold: Vec<TurnId> = ended.filter(|turn| !self.view.has_reached(*turn, Phase::FinalReply)).collect();
+        let owner = OutboxOwner::Session(self.record.id.clone());
+        for turn in untold {
+            if let Some(at) = self.app.store.sent_at(&owner, reply::final_key(&self.record.id, turn)).await? {
+                self.reach(turn, Phase::FinalReply, at).await?;
+            }
         }
         Ok(())
     }

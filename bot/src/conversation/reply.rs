@@ -1,6 +1,6 @@
 //! What a turn's end is told with.
 
-use longshore_session::{OutboxDraft, Phase, Prompt, SessionRecord, SessionState, TurnFailure, TurnId, TurnOutcome};
+use longshore_session::{OutboxDraft, Phase, Prompt, SessionId, SessionRecord, SessionState, TurnFailure, TurnId, TurnOutcome};
 use longshore_slack::{DiffStat, FinalReply, Outcome, PullRequestLink, ReceiptPhase};
 
 use super::{
@@ -8,6 +8,11 @@ use super::{
     work::Saved,
 };
 use crate::outbox::Owed;
+
+/// Of the first message of a turn's final reply; further ones have a number behind it.
+pub fn final_key(session: &SessionId, turn: TurnId) -> String {
+    format!("{session}:final:{turn}")
+}
 
 /// The messages of the final reply, with keys that no other message of the thread has.
 pub fn final_reply(
@@ -50,7 +55,7 @@ pub fn final_reply(
         .enumerate()
         .map(|(index, message)| {
             let part = if index == 0 { String::new() } else { format!(":{}", index + 1) };
-            let key = format!("{}:final:{}{part}", record.id, ended.turn);
+            let key = format!("{}{part}", final_key(&record.id, ended.turn));
             let thread = Some(record.thread.thread.clone());
             Owed { channel: record.thread.channel.clone(), thread, message }.draft("final", key)
         })

@@ -111,6 +111,15 @@ impl Store {
         })
         .await
     }
+
+    /// When a message was sent, if it was.
+    pub async fn sent_at(&self, owner: &OutboxOwner, key: String) -> Result<Option<Timestamp>, StoreError> {
+        self.write(owner.database(), move |db| {
+            let sent = db.query_row("SELECT sent FROM outbox WHERE key = ?1", params![key], |row| row.get::<_, Option<i64>>(0));
+            Ok(sent.optional()?.flatten().map(Timestamp))
+        })
+        .await
+    }
 }
 
 pub(super) fn enqueue(db: &Connection, draft: &OutboxDraft, now: Timestamp) -> rusqlite::Result<()> {

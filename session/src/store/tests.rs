@@ -136,7 +136,9 @@ async fn events_cursor_and_outbox_are_one_transaction_and_survive_a_restart() {
     clock.advance(Duration::from_secs(4));
     store.begin_send(&owner).await.unwrap().unwrap();
     let ts = MessageTs::parse("2.2").unwrap();
+    assert_eq!(store.sent_at(&owner, "final:1".into()).await.unwrap(), None);
     store.sent(&owner, "final:1".into(), Some(ts.clone())).await.unwrap();
+    assert!(store.sent_at(&owner, "final:1".into()).await.unwrap().is_some());
     assert_eq!(store.begin_send(&owner).await.unwrap(), None);
     assert_eq!(store.message_of(&owner, "final:1".into()).await.unwrap(), Some(ts));
 }

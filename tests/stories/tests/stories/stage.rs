@@ -54,7 +54,7 @@ impl Selected {
 fn workspace() -> WorkspaceSetup {
     let mut setup = WorkspaceSetup::demo();
     let members = ["U0ANA", "U0BEN", "U0CHIYO", "U0GUS", "U0LONGSHORE"].map(str::to_owned).to_vec();
-    for number in 1..=30 {
+    for number in 1..=80 {
         setup.channels.push(Channel {
             id: format!("C0ROOM{number}"),
             name: format!("room-{number}"),
