@@ -13,10 +13,27 @@ pub struct Prompt {
     /// What people said in the thread before it, oldest first, that the agent has not been told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub context: Vec<Said>,
+    /// What came with it, in Slack's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<PromptFile>,
     /// The Slack message that holds it: an edit of that message is an edit of the prompt.
     pub post: MessageTs,
     /// When the service received it.
     pub received: Timestamp,
+}
+
+/// A file that came with a prompt. It stays in Slack; what is kept here is where to find it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromptFile {
+    /// Slack's id of it.
+    pub id: String,
+    /// As the person named it: any text at all.
+    pub name: String,
+    pub mimetype: String,
+    /// In bytes, where Slack says so.
+    pub size: Option<u64>,
+    /// Readable with the bot's token only. None where Slack hides the file until it is asked for it.
+    pub url: Option<String>,
 }
 
 /// Something that a person said in the thread, to other people.

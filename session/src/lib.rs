@@ -8,7 +8,9 @@ mod state;
 mod store;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
-pub use event::{AgentActivity, Event, Phase, PlanEntry, PlanStatus, Prompt, PullRequestRef, Said, ToolResult, TurnFailure, TurnOutcome};
+pub use event::{
+    AgentActivity, Event, Phase, PlanEntry, PlanStatus, Prompt, PromptFile, PullRequestRef, Said, ToolResult, TurnFailure, TurnOutcome,
+};
 pub use ids::{
     ChannelId, InvalidId, MessageTs, Person, PromptId, RepoName, SandboxId, SessionId, SlackEventId, SlackUserId, TeamId, ThreadKey, TurnId,
 };

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use longshore_session::{
-    Ask, AskState, ChannelId, Command, InboxRow, MessageTs, Phase, Prompt, PromptId, Rejection, SessionRecord, SlackUserId, ThreadKey,
+    Ask, AskState, ChannelId, Command, InboxRow, MessageTs, Phase, Prompt, PromptFile, PromptId, Rejection, SessionRecord, SlackUserId,
+    ThreadKey,
 };
-use longshore_slack::{DeletedPost, EditedPost, EphemeralTo, Message, Notice, Post, Reaction, SlackError};
+use longshore_slack::{DeletedPost, EditedPost, EphemeralTo, FileRef, Message, Notice, Post, Reaction, SlackError};
 use sha2::{Digest, Sha256};
 
 use super::access::{self, Direct, Place};
@@ -32,6 +33,7 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
         return if called { whisper(app, &post.channel, Some(thread.thread), &post.user, refusal.render()).await } else { Ok(()) };
     }
     match post.text.trim().to_lowercase().as_str() {
+        "" if !post.files.is_empty() => {}
         "" if called => return whisper(app, &post.channel, Some(thread.thread), &post.user, Notice::Empty.render()).await,
         "" => return Ok(()),
         "stop" if post.thread_ts.is_some() => return stop(app, &thread, &sessions, &post.user).await,
@@ -47,8 +49,9 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
     let prompt = Prompt {
         id: prompt_id(&post.channel, &post.ts),
         author: app.person(&post.user).await?,
-        text: post.text.trim().to_owned(),
+        text: words_of(&post),
         context: Vec::new(),
+        files: post.files.into_iter().map(prompt_file).collect(),
         post: post.ts.clone(),
         received: row.delivery.received,
     };
@@ -71,6 +74,21 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// What a post asks for. A file without a word is a request, too: the file says what it is about.
+fn words_of(post: &Post) -> String {
+    let text = post.text.trim();
+    if !text.is_empty() {
+        return text.to_owned();
+    }
+    let names: Vec<String> = post.files.iter().map(|file| conversation::shortened(&file.name, 80)).collect();
+    let files = if names.len() == 1 { "file" } else { "files" };
+    format!("See the attached {files}: {}", names.join(", "))
+}
+
+fn prompt_file(file: FileRef) -> PromptFile {
+    PromptFile { id: file.id, name: file.name, mimetype: file.mimetype, size: file.size, url: file.url }
 }
 
 async fn stop(app: &Arc<App>, thread: &ThreadKey, sessions: &[SessionRecord], by: &SlackUserId) -> Result<()> {

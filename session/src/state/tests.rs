@@ -11,6 +11,7 @@ fn prompt(n: u32) -> Prompt {
         author: Person { slack_user: user(), name: "Ada".into(), email: "ada@example.com".into() },
         text: format!("prompt {n}"),
         context: Vec::new(),
+        files: Vec::new(),
         post: MessageTs::parse(format!("17.{n:06}")).unwrap(),
         received: Timestamp(i64::from(n)),
     }

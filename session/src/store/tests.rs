@@ -36,6 +36,7 @@ fn ask() -> Ask {
         author,
         text: "mend it".into(),
         context: Vec::new(),
+        files: Vec::new(),
         post: MessageTs::parse("1.1").unwrap(),
         received: Timestamp(5),
     };
