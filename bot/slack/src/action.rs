@@ -7,6 +7,8 @@ use longshore_session::{PromptId, RepoName, SessionId};
 pub enum Action {
     /// Stop the session's running turn.
     Stop(SessionId),
+    /// The session works in the wrong repository: its first prompt belongs elsewhere.
+    WrongRepository(SessionId),
     /// Open a pull request from the session's branch.
     OpenPullRequest(SessionId),
     /// The prompt that waits for a repository belongs to this one.
@@ -18,6 +20,7 @@ pub enum Action {
 }
 
 const STOP: &str = "stop";
+const WRONG_REPOSITORY: &str = "wrong_repository";
 const OPEN_PULL_REQUEST: &str = "open_pull_request";
 const PICK: &str = "pick_repository";
 const WITHDRAW: &str = "withdraw";
@@ -32,6 +35,7 @@ impl Action {
         let id = |verb: &str| if place.is_empty() { verb.to_owned() } else { format!("{verb}:{place}") };
         match self {
             Self::Stop(session) => (id(STOP), session.to_string()),
+            Self::WrongRepository(session) => (id(WRONG_REPOSITORY), session.to_string()),
             Self::OpenPullRequest(session) => (id(OPEN_PULL_REQUEST), session.to_string()),
             Self::PickRepository { prompt, repo } => (format!("{PICK}:{place}:{prompt}"), repo.to_string()),
             Self::Withdraw(prompt) => (id(WITHDRAW), prompt.to_string()),
@@ -45,6 +49,7 @@ impl Action {
         let (verb, _place, rest) = (parts.next()?, parts.next(), parts.next());
         match verb {
             STOP => Some(Self::Stop(SessionId::parse(value).ok()?)),
+            WRONG_REPOSITORY => Some(Self::WrongRepository(SessionId::parse(value).ok()?)),
             OPEN_PULL_REQUEST => Some(Self::OpenPullRequest(SessionId::parse(value).ok()?)),
             PICK => Some(Self::PickRepository { prompt: PromptId::parse(rest?).ok()?, repo: RepoName::parse(value).ok()? }),
             WITHDRAW => Some(Self::Withdraw(PromptId::parse(value).ok()?)),
@@ -65,6 +70,7 @@ mod tests {
         let repo = "[A-Za-z0-9]{1,39}/[A-Za-z0-9_-]{1,90}".prop_map(|name| RepoName::parse(name).unwrap());
         prop_oneof![
             session.clone().prop_map(Action::Stop),
+            session.clone().prop_map(Action::WrongRepository),
             session.prop_map(Action::OpenPullRequest),
             (prompt.clone(), repo).prop_map(|(prompt, repo)| Action::PickRepository { prompt, repo }),
             prompt.prop_map(Action::Withdraw),

@@ -288,6 +288,7 @@ fn stop_card() -> longshore_slack::Message {
         step: None,
         elapsed: Duration::from_secs(1),
         session_url: None,
+        rerouting: longshore_slack::Rerouting::Closed,
     }
     .render()
 }
@@ -515,7 +516,7 @@ async fn the_doctor_names_what_is_missing() {
 async fn slack_takes_every_layout() {
     use longshore_slack::{
         AgentRepos, AgentStatus, AgentStop, CardPhase, DiffStat, FinalReply, ImageLine, ImageState, Outcome, PlanItem, PlanStatus,
-        PullRequestLink, ReceiptPhase, RepositoryPicker, SessionLine, TurnCard,
+        PullRequestLink, ReceiptPhase, RepositoryPicker, Rerouting, SessionLine, TurnCard,
     };
     let slack = SlackEmulator::start(workspace()).await.unwrap();
     let client = SlackClient::new(&config(&slack)).unwrap();
@@ -534,6 +535,7 @@ async fn slack_takes_every_layout() {
         step: Some("running the tests".to_owned()),
         elapsed: Duration::from_secs(80),
         session_url: Some("https://longshore.example.com/s/1".to_owned()),
+        rerouting: Rerouting::Offered,
     };
     let line = |phase| SessionLine {
         session: session.clone(),

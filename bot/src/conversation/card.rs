@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use longshore_session::{Activity, OutboxOwner, Phase, SessionRecord, SessionState, TurnId, TurnOutcome};
-use longshore_slack::{CardPhase, Message, PlanItem, PlanStatus, Posted, Priority, SlackError, TurnCard};
+use longshore_slack::{CardPhase, Message, PlanItem, PlanStatus, Posted, Priority, Rerouting, SlackError, TurnCard};
 use tokio::sync::watch;
 
 use super::view::View;
@@ -150,6 +150,7 @@ pub fn draw(app: &App, record: &SessionRecord, state: &SessionState, view: &View
         step: seen.step.clone(),
         elapsed: seen.at(Phase::TurnEnded).unwrap_or(now).since(seen.started.unwrap_or(now)),
         session_url: None,
+        rerouting: if turn == TurnId(1) { Rerouting::Offered } else { Rerouting::Closed },
     };
     card.render()
 }

@@ -21,6 +21,10 @@ pub async fn click(app: &Arc<App>, click: ActionClick) -> Result<()> {
     }
     match action {
         Action::Stop(session) => stop(app, &click, &session).await,
+        Action::WrongRepository(_) => {
+            let words = "Press Stop, then mention me again with `in owner/name …`: that names the repository outright.".to_owned();
+            answer(app, &click, Notice::Update { words }.render()).await
+        }
         Action::OpenPullRequest(session) => open_pull_request(app, &click, &session).await,
         Action::PickRepository { prompt, repo } => {
             // Whoever is first decides; a second click finds the ask gone.

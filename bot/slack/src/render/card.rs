@@ -29,6 +29,15 @@ pub struct TurnCard {
     pub elapsed: Duration,
     /// Where a browser shows the session.
     pub session_url: Option<String>,
+    pub rerouting: Rerouting,
+}
+
+/// Whether the card has a button that takes the prompt to another repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rerouting {
+    Offered,
+    /// What was done counts: other prompts follow from it, or it was merged.
+    Closed,
 }
 
 /// Where a turn stands. Each looks different at a glance.
@@ -163,6 +172,9 @@ impl TurnCard {
         }
         if let Some(url) = &self.session_url {
             buttons.push(block::link_button("Open session", url, "session"));
+        }
+        if self.repo.is_some() && self.rerouting == Rerouting::Offered {
+            buttons.push(block::button("Wrong repository", &Action::WrongRepository(self.session.clone()), "", Style::Default));
         }
         buttons
     }

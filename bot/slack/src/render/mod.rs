@@ -13,7 +13,7 @@ mod words;
 
 pub use agent::{AgentHelp, AgentRepos, AgentStatus, AgentStop, AgentUnknown, ImageLine, ImageState, SessionLine};
 pub use answer::Answer;
-pub use card::{CardPhase, PlanItem, PlanStatus, TurnCard};
+pub use card::{CardPhase, PlanItem, PlanStatus, Rerouting, TurnCard};
 pub use notice::{ImageNotReady, NotAllowed, Notice, QueuedNotice, UnknownRepository};
 pub use picker::{Candidate, PickerDone, RepositoryPicker};
 pub use reply::{DiffStat, FinalReply, Outcome, PullRequestLink, ReceiptPhase};

@@ -78,6 +78,7 @@ fn card(phase: CardPhase) -> TurnCard {
         step: Some("reading `src/checkout.py`".to_owned()),
         elapsed: Duration::from_secs(80),
         session_url: Some("https://longshore.example.com/s/s-7k2m9q4dxw".to_owned()),
+        rerouting: Rerouting::Offered,
     }
 }
 
@@ -93,7 +94,7 @@ fn a_card_at_work() {
         ⬜ Run the tests
     section card.step: *Now:* reading `src/checkout.py`
     context card.foot: Asked by <@U0ANA> · 1 min 20 s · session `s-7k2m9q4dxw`
-    actions card.actions: [Stop | stop = s-7k2m9q4dxw danger] [Open session | link:session = https://longshore.example.com/s/s-7k2m9q4dxw]
+    actions card.actions: [Stop | stop = s-7k2m9q4dxw danger] [Open session | link:session = https://longshore.example.com/s/s-7k2m9q4dxw] [Wrong repository | wrong_repository = s-7k2m9q4dxw]
     "#);
 }
 

@@ -32,6 +32,7 @@ fn a_mention_becomes_a_pull_request_and_a_colleague_goes_on_with_it() {
           ✅ Accept a coupon on its last day
           ✅ Run the test again and open a pull request
           Asked by @ana · (time) · session `s-…`
+          [Wrong repository]
 
           longshore APP  (clock)
           💡 I can reproduce it: `python3 -m unittest tests.test_coupon_dates` fails. The cause is in `storefront/coupons.py`; mending it now.
@@ -218,6 +219,7 @@ fn a_question_about_a_repository_changes_nothing() {
           *acme/courier* on `longshore/s-…`
           Why here: words in common with acme/courier: delivery, driver, plan
           Asked by @chiyo · (time) · session `s-…`
+          [Wrong repository]
 
           longshore APP  (clock)
           ✅ *Done*, @chiyo.

@@ -43,6 +43,7 @@ fn a_word_in_the_thread_stops_the_turn_and_the_next_reply_goes_on() {
           *acme/storefront* on `longshore/s-…`
           Why here: the message names it
           Asked by @ana · (time) · session `s-…`
+          [Wrong repository]
 
           Ben Okafor  (clock)
           Stop

@@ -29,6 +29,7 @@ fn changes_without_a_pull_request_are_offered_with_a_button() {
           *acme/dashboard* on `longshore/s-…`
           Why here: the message names it
           Asked by @ana · (time) · session `s-…`
+          [Wrong repository]
 
           longshore APP  (clock)
           ✅ *Done*, @ana.
