@@ -6,6 +6,7 @@ mod agent;
 mod answer;
 mod block;
 mod card;
+pub mod examples;
 mod notice;
 mod picker;
 mod reply;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{limits::assert_sendable, *};
 
 /// One line per block, with what each button means; the accessible text first.
-fn show(message: &Message) -> String {
+pub(super) fn show(message: &Message) -> String {
     assert_sendable(message);
     let mut lines = vec![format!("text: {}", message.text)];
     for block in &message.blocks {
@@ -40,7 +40,9 @@ fn element(item: &Value) -> String {
             format!("[{} | {id} = {target}{style}{confirm}]", item["text"]["text"].as_str().unwrap())
         }
         _ => {
-            let options: Vec<String> = item["options"].as_array().unwrap().iter().map(option).collect();
+            let groups = item["option_groups"].as_array().into_iter().flatten();
+            let lists = groups.map(|group| &group["options"]).chain(item.get("options"));
+            let options: Vec<String> = lists.flat_map(|list| list.as_array().unwrap()).map(option).collect();
             format!("[{} | {id}: {}]", item["placeholder"]["text"].as_str().unwrap(), options.join(", "))
         }
     }

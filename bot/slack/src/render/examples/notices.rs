@@ -1,0 +1,80 @@
+//! Whatever takes a sentence or two.
+
+use std::time::Duration;
+
+use super::{Example, ben, for_one, repo, thread};
+use crate::render::{Answer, ImageNotReady, NotAllowed, Notice, QueuedNotice, UnknownRepository};
+
+pub(super) fn all() -> Vec<Example> {
+    let answer = Answer {
+        markdown: "I mend code. *Mention me* with what is wrong, and I open a pull request.\n\n- `/agent help` says more".to_owned(),
+    };
+    let unknown = |named: Option<&str>| UnknownRepository { named: named.map(str::to_owned) };
+    let queued = |place| QueuedNotice { place };
+    let mut list = vec![
+        thread("answer", "A question that needs no repository is answered at once.", &answer, Answer::render),
+        thread("queued-next", "A prompt came while a turn of its session runs.", &queued(1), QueuedNotice::render),
+        thread("queued-second", "Another prompt waits before it.", &queued(2), QueuedNotice::render),
+        thread("queued-third", "More than one waits before it.", &queued(3), QueuedNotice::render),
+        thread(
+            "repository-unknown",
+            "A repository was named that is none of ours, or not the asker's to use.",
+            &unknown(Some("acme/nothing")),
+            UnknownRepository::render,
+        ),
+        thread("repository-none", "There is no repository that the asker may use.", &unknown(None), UnknownRepository::render),
+    ];
+    list.extend(image_not_ready());
+    list.extend(not_allowed());
+    list.extend(notices());
+    list
+}
+
+fn image_not_ready() -> [Example; 3] {
+    let repo = || repo("acme/storefront");
+    [
+        (
+            "image-building",
+            "The first image is being built; the prompt waits for it.",
+            ImageNotReady::Building { repo: repo(), since: Duration::from_secs(200) },
+        ),
+        (
+            "image-failed",
+            "The image could not be built, and there is no earlier one.",
+            ImageNotReady::Failed { repo: repo(), reference: "b-1".to_owned() },
+        ),
+        ("image-missing", "No image was built yet.", ImageNotReady::Missing { repo: repo() }),
+    ]
+    .map(|(name, when, what)| thread(name, when, &what, ImageNotReady::render))
+}
+
+fn not_allowed() -> [Example; 3] {
+    [
+        ("not-allowed-workspace", "Somebody of another workspace asks.", NotAllowed::Workspace),
+        ("not-allowed-channel", "Somebody asks in a channel that is not on the list.", NotAllowed::Channel),
+        ("not-allowed-user", "Somebody asks who is not on the list.", NotAllowed::User),
+    ]
+    .map(|(name, when, what)| for_one(name, when, &what, NotAllowed::render))
+}
+
+fn notices() -> Vec<Example> {
+    let said = |name, when, notice| thread(name, when, &notice, Notice::render);
+    let whispered = |name, when, notice| for_one(name, when, &notice, Notice::render);
+    vec![
+        whispered("notice-empty", "A mention with nothing in it.", Notice::Empty),
+        whispered("notice-stop-asked", "After `/agent stop` with a session.", Notice::StopAsked { by: ben() }),
+        whispered("notice-nothing-to-stop", "Stop was asked for where nothing runs.", Notice::NothingToStop),
+        whispered("notice-ending-already", "Stop was asked for while the turn ends already.", Notice::EndingAlready),
+        whispered("notice-prompt-replaced", "A prompt was edited while it waited.", Notice::PromptReplaced),
+        whispered("notice-edit-too-late", "A prompt was edited after its turn had begun.", Notice::EditTooLate),
+        said("notice-prompt-withdrawn", "A prompt that waited for a repository was withdrawn.", Notice::PromptWithdrawn),
+        whispered("notice-outdated", "A button was pressed whose time is over.", Notice::Outdated),
+        whispered("notice-pull-request-asked", "The button for a pull request was pressed.", Notice::PullRequestAsked),
+        said("notice-broken", "The service itself failed before a turn could begin.", Notice::Broken { reference: "r-1".to_owned() }),
+        said(
+            "notice-update",
+            "The agent reports something on the way.",
+            Notice::Update { words: "Half of the <tests> pass now; the other half waits for the database.".to_owned() },
+        ),
+    ]
+}

@@ -1,0 +1,62 @@
+//! The final reply, in each way in which a prompt can end.
+
+use std::time::Duration;
+
+use super::{Example, Shape, ana, ben, repo, session, source};
+use crate::render::{DiffStat, FinalReply, Outcome, PullRequestLink, ReceiptPhase};
+
+pub(super) fn all() -> Vec<Example> {
+    let summary = "The payment was sent **again** on each retry.\n\n- `charge()` now takes the order's key, so that a repeat is recognised\n- \
+                   a new test pays twice and counts the charges";
+    let pull_request = PullRequestLink {
+        url: "https://github.com/acme/storefront/pull/12".to_owned(),
+        number: 12,
+        title: "Charge once per order".to_owned(),
+    };
+    let pull_request = Some(pull_request);
+    let failed = Outcome::Failed {
+        what: "The sandbox ran out of memory (2048 MiB) while the tests ran.".to_owned(),
+        next: "Raise `limits.memory_mb` in the repository's manifest, then reply in this thread.".to_owned(),
+        reference: "s-7k2m9q4dxw/1".to_owned(),
+    };
+    let unchanged = FinalReply { diff: None, ..done("The page is built by `make site` and lies under `dist/`.") };
+    let code = "assert charge(order) == charge(order)  # one line of many\n".repeat(260);
+    let long = done(&format!("# Every case that is tested now\n\n```python\n{code}```\n\nThese are all."));
+    let note = Some("Answered by a scripted model.".to_owned());
+    [
+        ("reply-pull-request", "The work is done and its pull request is open.", FinalReply { pull_request, ..done(summary) }),
+        ("reply-changes", "The work is done; a pull request was not asked for yet.", done(summary)),
+        ("reply-unchanged", "A question that needed a sandbox, but no change.", unchanged.clone()),
+        ("reply-no-summary", "The agent ended without a word.", FinalReply { diff: None, ..done("") }),
+        ("reply-note", "In the demo: a remark that a script answered, not a model.", FinalReply { note, ..unchanged }),
+        ("reply-long", "An answer too long for one message goes on in the next; a cut block of code is closed and opened again.", long),
+        ("reply-failed", "Something went wrong: what, what to do now, and what an operator looks for.", ended(failed)),
+        ("reply-stopped", "Somebody stopped the turn.", ended(Outcome::Stopped { by: Some(ben()) })),
+        (
+            "reply-stopped-unchanged",
+            "The turn was stopped before anything was changed.",
+            FinalReply { diff: None, ..ended(Outcome::Stopped { by: None }) },
+        ),
+    ]
+    .map(|(name, when, reply)| Example { name, when, from: source(&reply), shape: Shape::Thread(reply.render()) })
+    .to_vec()
+}
+
+fn done(summary: &str) -> FinalReply {
+    FinalReply {
+        session: session(),
+        repo: Some(repo("acme/storefront")),
+        asker: ana(),
+        outcome: Outcome::Done { summary: summary.to_owned() },
+        diff: Some(DiffStat { files: 2, added: 14, removed: 1 }),
+        pull_request: None,
+        receipt: [("classified", 310), ("sandbox", 40), ("sync", 900), ("first token", 2_140)]
+            .map(|(name, ms)| ReceiptPhase { name: name.to_owned(), took: Duration::from_millis(ms) })
+            .to_vec(),
+        note: None,
+    }
+}
+
+fn ended(outcome: Outcome) -> FinalReply {
+    FinalReply { outcome, receipt: Vec::new(), ..done("") }
+}

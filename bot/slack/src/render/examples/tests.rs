@@ -1,0 +1,122 @@
+//! Each message that there is has an example, and each example is sendable and looks as it did.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use insta::{assert_snapshot, with_settings};
+
+use super::{Example, Shape, examples};
+use crate::render::{limits::assert_sendable, tests::show, *};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/render")
+}
+
+fn shown(example: &Example) -> String {
+    match &example.shape {
+        Shape::Thread(messages) => messages.iter().map(show).collect::<Vec<_>>().join("\n\n"),
+        Shape::ForOne(message) => show(message),
+        Shape::Home(view) | Shape::Modal(view) => serde_json::to_string_pretty(view).unwrap(),
+    }
+}
+
+/// `INSTA_UPDATE=always cargo test -p longshore-slack examples` takes new looks over, for reading them in the diff.
+#[test]
+fn every_example_looks_as_it_did() {
+    with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
+        for example in examples() {
+            assert_snapshot!(example.name, shown(&example));
+        }
+    });
+    let kept: BTreeSet<String> = fs::read_dir(folder().join("snapshots"))
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.strip_suffix(".snap").map(str::to_owned))
+        .collect();
+    let named: BTreeSet<String> = examples().iter().map(|example| example.name.to_owned()).collect();
+    assert_eq!(kept.difference(&named).collect::<Vec<_>>(), Vec::<&String>::new(), "snapshots of no example: delete them");
+}
+
+#[test]
+fn every_example_can_be_sent() {
+    for example in examples() {
+        match &example.shape {
+            Shape::Thread(messages) => messages.iter().for_each(assert_sendable),
+            Shape::ForOne(message) => assert_sendable(message),
+            Shape::Home(view) => assert_eq!(view["type"], "home", "{}", example.name),
+            Shape::Modal(view) => assert_eq!(view["type"], "modal", "{}", example.name),
+        }
+    }
+}
+
+#[test]
+fn names_are_unique_and_fit_for_files() {
+    let mut seen = BTreeSet::new();
+    for example in examples() {
+        assert!(seen.insert(example.name), "{} is there twice", example.name);
+        assert!(example.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{}", example.name);
+        assert!(example.when.ends_with('.'), "{} is no sentence", example.when);
+    }
+}
+
+/// Fails to compile where a variant is missing here, and fails where one has no example. `$before` is what stands before a variant in
+/// [`Example::from`]: the enum's own name, or the field that holds it.
+macro_rules! each_variant {
+    ($kinds:ident; $($kind:ident after $before:literal: $($variant:ident),+;)+) => {$(
+        let _ = |value: &$kind| match value { $($kind::$variant { .. } => {})+ };
+        $kinds.insert(stringify!($kind).to_owned());
+        $(
+            let wanted = concat!($before, " ", stringify!($variant));
+            let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric());
+            let is_shown = examples().iter().any(|example| example.from.split(wanted).skip(1).any(ends));
+            assert!(is_shown, "{}::{} has no example", stringify!($kind), stringify!($variant));
+        )+
+    )+};
+}
+
+#[test]
+fn every_variant_has_an_example() {
+    let mut kinds = BTreeSet::new();
+    each_variant! { kinds;
+        CardPhase after "phase:": Queued, Choosing, Preparing, Working, Finishing, Waiting, Stopping, Done, Stopped, Failed;
+        PlanStatus after "status:": Pending, Doing, Done, Dropped;
+        Outcome after "outcome:": Done, Failed, Stopped;
+        PickerDone after "PickerDone": Picked, Withdrawn, Expired;
+        NotAllowed after "NotAllowed": Workspace, Channel, User;
+        ImageNotReady after "ImageNotReady": Building, Failed, Missing;
+        ImageState after "state:": Ready, Building, Missing;
+        Notice after "Notice": Empty, StopAsked, NothingToStop, EndingAlready, PromptReplaced, EditTooLate, PromptWithdrawn, Outdated,
+            PullRequestAsked, Broken, Update;
+    }
+    let declared: BTreeSet<String> = sources().iter().flat_map(|text| after(text, "\npub enum ")).collect();
+    assert!(declared.len() >= 8, "the enums of the messages were not found: {declared:?}");
+    assert_eq!(declared, kinds, "each public enum of a message is named above");
+}
+
+#[test]
+fn everything_that_is_rendered_has_an_example() {
+    let mut rendered = 0;
+    for text in sources() {
+        for block in text.split("\nimpl ").skip(1).filter(|block| block.split("\n}\n").next().unwrap().contains("\n    pub fn render(")) {
+            let name = block.split([' ', '<']).next().unwrap();
+            assert!(examples().iter().any(|example| example.from.starts_with(&format!("{name} "))), "{name} has no example");
+            rendered += 1;
+        }
+    }
+    assert!(rendered >= 14, "only {rendered} of what is rendered was found");
+}
+
+/// The modules that render, as text.
+fn sources() -> Vec<String> {
+    let files = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+    files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs"))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect()
+}
+
+fn after(text: &str, mark: &str) -> Vec<String> {
+    text.split(mark).skip(1).map(|rest| rest.chars().take_while(|c| c.is_alphanumeric()).collect()).collect()
+}
