@@ -1,11 +1,11 @@
 //! Drives one agent: says what is to be said exactly once, gives what it answers in order.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     time::Duration,
 };
 
-use longshore_session::TurnId;
+use longshore_session::{PromptId, TurnId};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -69,6 +69,15 @@ pub enum PromptState {
     Ended,
 }
 
+/// What became of a prompt for the running turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InsertState {
+    /// The agent has it, by this call or by an earlier one.
+    Taken,
+    /// Not sent: the turn's end was read already, and the prompt would begin a turn of its own.
+    TooLate,
+}
+
 /// Everything that one line meant. To be stored together with `cursor`, or not at all.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgentOutput {
@@ -126,8 +135,8 @@ pub struct Agent {
     answers: HashMap<String, Answer>,
     /// The conversation that was started or resumed last.
     session: Option<AgentSessionId>,
-    /// Prompts sent whose end was not read.
-    running: BTreeSet<TurnId>,
+    /// Requests sent that were not answered yet, by turn: its prompt, and what was inserted.
+    running: BTreeMap<TurnId, BTreeSet<String>>,
     /// Read, but not yet given out.
     kept: VecDeque<AgentOutput>,
     noise: u32,
@@ -151,7 +160,10 @@ impl Agent {
 
     fn attach_now(carrier: Carrier, cursor: Cursor, settings: AgentSettings) -> Result<Self, AgentError> {
         let mut history = OutputReader::open(carrier.output()?, Cursor::START, settings.limits)?;
-        let running = carrier.sent().filter_map(wire::prompted_turn).collect();
+        let mut running: BTreeMap<TurnId, BTreeSet<String>> = BTreeMap::new();
+        for (turn, id) in carrier.sent().filter_map(|id| Some((wire::prompted_turn(id)?, id.to_owned()))) {
+            running.entry(turn).or_default().insert(id);
+        }
         let loading = carrier.sent().filter(|id| wire::is_load(id)).map(str::to_owned).collect();
         let reader = OutputReader::open(carrier.output()?, cursor, settings.limits)?;
         let seen = reader.seen();
@@ -232,30 +244,45 @@ impl Agent {
 
     /// Turns sent whose end was not read yet: at most one, unless the agent's files were tampered with.
     pub fn running(&self) -> impl Iterator<Item = TurnId> {
-        self.running.iter().copied()
+        self.running.keys().copied()
     }
 
     /// Gives the agent its next piece of work, once per turn however often it is called.
     pub fn prompt(&mut self, turn: TurnId, blocks: &[ContentBlock]) -> Result<PromptState, AgentError> {
         let id = wire::prompt_id(turn);
         if self.carrier.has_sent(&id) {
-            return Ok(if self.running.contains(&turn) { PromptState::Running } else { PromptState::Ended });
+            return Ok(if self.running.contains_key(&turn) { PromptState::Running } else { PromptState::Ended });
         }
-        if let Some(turn) = self.running.first() {
+        if let Some((turn, _)) = self.running.first_key_value() {
             return Err(AgentError::Busy { turn: *turn });
         }
         let session = self.session.as_ref().ok_or(AgentError::NoSession)?;
         let delivery = self.carrier.send(&wire::prompt(turn, session, blocks))?;
-        self.running.insert(turn);
+        self.running.entry(turn).or_default().insert(id);
         self.alive = Instant::now();
         // A torn line that turned out to be whole was sent by an earlier call.
         Ok(if delivery == Delivery::Now { PromptState::Sent } else { PromptState::Running })
     }
 
+    /// Gives the running turn another prompt, once per prompt however often it is called: the agent takes it up at its next step. The turn
+    /// then ends when all of its prompts are answered.
+    pub fn insert(&mut self, turn: TurnId, prompt: &PromptId, blocks: &[ContentBlock]) -> Result<InsertState, AgentError> {
+        let id = wire::insert_id(turn, prompt);
+        if self.carrier.has_sent(&id) {
+            return Ok(InsertState::Taken);
+        }
+        let Some(open) = self.running.get_mut(&turn) else { return Ok(InsertState::TooLate) };
+        let session = self.session.as_ref().ok_or(AgentError::NoSession)?;
+        self.carrier.send(&wire::insert(&id, session, blocks))?;
+        open.insert(id);
+        self.alive = Instant::now();
+        Ok(InsertState::Taken)
+    }
+
     /// Asks the agent to end this turn, which it answers with the turn's end.
     pub fn cancel(&mut self, turn: TurnId) -> Result<(), AgentError> {
         match &self.session {
-            Some(session) if self.running.contains(&turn) => {
+            Some(session) if self.running.contains_key(&turn) => {
                 self.carrier.send(&wire::cancel(turn, session))?;
                 Ok(())
             }
@@ -342,7 +369,7 @@ impl Agent {
             self.alive = Instant::now();
         }
         if let Some(why) = &self.exited {
-            let running = self.running.first().copied();
+            let running = self.running.keys().next().copied();
             return Err(AgentError::Exited { why: why.clone(), running, stderr: self.stderr() });
         }
         tokio::time::sleep(pause).await;
@@ -351,7 +378,7 @@ impl Agent {
 
     fn check_silence(&mut self) -> Result<(), AgentError> {
         let limit = self.settings.silence_limit;
-        match self.running.first() {
+        match self.running.keys().next() {
             Some(turn) if self.reader.seen() == self.seen && self.alive.elapsed() > limit => Err(AgentError::Silent { turn: *turn, limit }),
             _ => Ok(()),
         }
@@ -389,8 +416,16 @@ impl Agent {
     /// Takes in an answer; `None` where it answers nothing that is open.
     fn answered(&mut self, id: String, outcome: Answer) -> Option<Vec<AgentUpdate>> {
         if let Some(turn) = wire::prompted_turn(&id) {
-            let end = || turn_end(turn, outcome.as_ref().map_err(|error| error.message.as_str()));
-            return self.running.remove(&turn).then(|| vec![end()]);
+            let open = self.running.get_mut(&turn)?;
+            if !open.remove(&id) {
+                return None;
+            }
+            // A turn with an inserted prompt has two requests, answered one after the other; what came last is how it ended.
+            if !open.is_empty() {
+                return Some(Vec::new());
+            }
+            self.running.remove(&turn);
+            return Some(vec![turn_end(turn, outcome.as_ref().map_err(|error| error.message.as_str()))]);
         }
         if !self.carrier.has_sent(&id) || self.answers.contains_key(&id) {
             return None;

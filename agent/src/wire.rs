@@ -3,7 +3,7 @@
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use longshore_session::TurnId;
+use longshore_session::{PromptId, TurnId};
 use serde_json::{Map, Value, json};
 
 use crate::update::AgentSessionId;
@@ -16,6 +16,7 @@ const MAX_FOREIGN_ID: usize = 256;
 pub(crate) const INITIALIZE: &str = "initialize";
 pub(crate) const NEW_SESSION: &str = "new-session-1";
 const PROMPT: &str = "prompt-";
+const INSERT: &str = "insert-";
 const RESUME: &str = "resume-session-";
 const LOAD: &str = "load-session-";
 
@@ -126,8 +127,16 @@ pub(crate) fn prompt_id(turn: TurnId) -> String {
     format!("{PROMPT}{turn}")
 }
 
-/// The turn that a prompt's id names.
+pub(crate) fn insert_id(turn: TurnId, prompt: &PromptId) -> String {
+    format!("{INSERT}{turn}-{prompt}")
+}
+
+/// The turn that the id of a prompt names, be it the turn's own or an inserted one.
 pub(crate) fn prompted_turn(id: &str) -> Option<TurnId> {
+    if let Some((turn, prompt)) = id.strip_prefix(INSERT).and_then(|rest| rest.split_once('-')) {
+        let (turn, prompt) = (TurnId(turn.parse().ok()?), PromptId::parse(prompt).ok()?);
+        return (insert_id(turn, &prompt) == id).then_some(turn);
+    }
     let turn = TurnId(id.strip_prefix(PROMPT)?.parse().ok()?);
     (prompt_id(turn) == id).then_some(turn)
 }
@@ -178,6 +187,15 @@ pub(crate) fn load_session(session: &AgentSessionId, cwd: &str, mcp: &[McpServer
 }
 
 pub(crate) fn prompt(turn: TurnId, session: &AgentSessionId, blocks: &[ContentBlock]) -> Value {
+    prompting(&prompt_id(turn), session, blocks)
+}
+
+/// A prompt for a turn that runs; `id` is from [`insert_id`].
+pub(crate) fn insert(id: &str, session: &AgentSessionId, blocks: &[ContentBlock]) -> Value {
+    prompting(id, session, blocks)
+}
+
+fn prompting(id: &str, session: &AgentSessionId, blocks: &[ContentBlock]) -> Value {
     let block = |block: &ContentBlock| match block {
         ContentBlock::Text(text) => json!({"type": "text", "text": text}),
         ContentBlock::Image { mime, data } => json!({"type": "image", "mimeType": mime, "data": STANDARD.encode(data)}),
@@ -186,7 +204,7 @@ pub(crate) fn prompt(turn: TurnId, session: &AgentSessionId, blocks: &[ContentBl
         }
     };
     let blocks: Vec<Value> = blocks.iter().map(block).collect();
-    request(&prompt_id(turn), "session/prompt", json!({"sessionId": session.as_str(), "prompt": blocks}))
+    request(id, "session/prompt", json!({"sessionId": session.as_str(), "prompt": blocks}))
 }
 
 pub(crate) fn cancel(turn: TurnId, session: &AgentSessionId) -> Value {
@@ -272,7 +290,22 @@ mod tests {
     #[test]
     fn only_an_exact_prompt_id_names_a_turn() {
         assert_eq!(prompted_turn("prompt-12"), Some(TurnId(12)));
-        for odd in ["prompt-", "prompt-01", "prompt-+1", "prompt-1 ", "prompt--1", "prompt-99999999999", "x"] {
+        let inserted = insert_id(TurnId(3), &PromptId::parse("p-7-a").unwrap());
+        assert_eq!((inserted.as_str(), prompted_turn(&inserted)), ("insert-3-p-7-a", Some(TurnId(3))));
+        for odd in [
+            "insert-3",
+            "insert-03-p-1",
+            "insert-x-p-1",
+            "insert-3-",
+            "insert-3-P",
+            "prompt-",
+            "prompt-01",
+            "prompt-+1",
+            "prompt-1 ",
+            "prompt--1",
+            "prompt-99999999999",
+            "x",
+        ] {
             assert_eq!(prompted_turn(odd), None, "{odd}");
         }
     }

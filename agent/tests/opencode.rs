@@ -7,10 +7,10 @@ mod world;
 use std::time::Duration;
 
 use longshore_agent::{
-    Agent, AgentError, AgentOutput, AgentSettings, AgentUpdate, Carrier, ContentBlock, Cursor, PlanStatus, PromptState, StartSession,
-    StopReason, ToolStatus,
+    Agent, AgentError, AgentOutput, AgentSettings, AgentUpdate, Carrier, ContentBlock, Cursor, InsertState, PlanStatus, PromptState,
+    StartSession, StopReason, ToolStatus,
 };
-use longshore_session::TurnId;
+use longshore_session::{PromptId, TurnId};
 use tokio::time::Instant;
 use world::World;
 
@@ -194,5 +194,46 @@ async fn a_killed_agent_goes_on_with_its_conversation_in_the_next_generation() {
     agent.prompt(TurnId(3), &say("recall")).unwrap();
     let outputs = until(&mut agent, ends).await;
     assert_eq!(text(&outputs), "You said: recall the blue door, wait for it");
+    process.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_that_is_inserted_joins_the_running_turn_once() {
+    let world = World::new().await;
+    let process = world.start_agent("first");
+    let mut agent = attach(Carrier::open(&world.carrier("first")).unwrap(), Cursor::START).await;
+    let id = agent.start_session(world.session(None)).await.unwrap();
+    agent.prompt(TurnId(1), &say("wait for it")).unwrap();
+    let mut seen = until(&mut agent, runs_a_command).await;
+    let added = PromptId::parse("p-added").unwrap();
+    assert_eq!(agent.insert(TurnId(1), &added, &say("recall")).unwrap(), InsertState::Taken);
+
+    // The service dies and asks again.
+    drop(agent);
+    let mut agent = attach(Carrier::open(&world.carrier("first")).unwrap(), seen.last().unwrap().cursor).await;
+    agent.start_session(world.session(Some(id.clone()))).await.unwrap();
+    assert_eq!(agent.prompt(TurnId(1), &say("wait for it")).unwrap(), PromptState::Running);
+    assert_eq!(agent.insert(TurnId(1), &added, &say("recall")).unwrap(), InsertState::Taken);
+    world.let_go();
+    seen.extend(until(&mut agent, ends).await);
+    assert_eq!(text(&seen), "You said: wait for it", "the turn's next step answers what was inserted");
+    assert_eq!(world.prompts_seen(), ["wait for it", "recall"]);
+    assert_eq!(agent.running().count(), 0, "both requests were answered when the turn ended");
+
+    // The turn is over: it would begin another one.
+    let late = PromptId::parse("p-late").unwrap();
+    assert_eq!(agent.insert(TurnId(1), &late, &say("recall")).unwrap(), InsertState::TooLate);
+
+    // Stopped, both end.
+    std::fs::remove_file(world.workspace().join("go")).unwrap();
+    agent.prompt(TurnId(2), &say("wait for it")).unwrap();
+    until(&mut agent, runs_a_command).await;
+    let other = PromptId::parse("p-other").unwrap();
+    assert_eq!(agent.insert(TurnId(2), &other, &say("recall")).unwrap(), InsertState::Taken);
+    agent.cancel(TurnId(2)).unwrap();
+    let outputs = until(&mut agent, ends).await;
+    assert!(matches!(updates(&outputs).last().unwrap(), AgentUpdate::TurnEnded { turn: TurnId(2), stop: StopReason::Cancelled, .. }));
+    agent.prompt(TurnId(3), &say("recall")).unwrap();
+    until(&mut agent, ends).await;
     process.end().await;
 }
