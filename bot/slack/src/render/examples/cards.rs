@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Example, ana, repo, session, thread};
-use crate::render::{CardPhase, PlanItem, PlanStatus, TurnCard};
+use crate::render::{CardPhase, PlanItem, PlanStatus, Rerouting, TurnCard};
 
 pub(super) fn all() -> Vec<Example> {
     let new = TurnCard { repo: None, branch: None, why: None, plan: Vec::new(), step: None, ..card(CardPhase::Choosing, 1) };
@@ -17,6 +17,11 @@ pub(super) fn all() -> Vec<Example> {
         ("card-working", "The agent works: its plan with what is done, and what it does now.", planned.clone()),
         ("card-plan-long", "A plan of many steps is shown in part.", TurnCard { plan: long_plan(), ..planned.clone() }),
         ("card-no-page", "The same where the service has no web address to link to.", TurnCard { session_url: None, ..planned }),
+        (
+            "card-follow-up",
+            "The same on a later turn, where the repository is settled.",
+            TurnCard { rerouting: Rerouting::Closed, ..card(CardPhase::Working, 31) },
+        ),
         ("card-waiting", "The agent asked something, and the turn waits for the answer.", card(CardPhase::Waiting, 95)),
         ("card-finishing", "The agent is done, and its work is being pushed.", ended(CardPhase::Finishing, PlanStatus::Done)),
         ("card-stopping", "Somebody asked to stop, and the agent is being told.", card(CardPhase::Stopping, 96)),
@@ -40,6 +45,7 @@ fn card(phase: CardPhase, seconds: u64) -> TurnCard {
         step: Some("reading src/checkout.py".to_owned()),
         elapsed: Duration::from_secs(seconds),
         session_url: Some("https://longshore.example.com/s/s-7k2m9q4dxw".to_owned()),
+        rerouting: Rerouting::Offered,
     }
 }
 

@@ -82,6 +82,7 @@ fn every_variant_has_an_example() {
     each_variant! { kinds;
         CardPhase after "phase:": Queued, Choosing, Preparing, Working, Finishing, Waiting, Stopping, Done, Stopped, Failed;
         PlanStatus after "status:": Pending, Doing, Done, Dropped;
+        Rerouting after "rerouting:": Offered, Closed;
         Outcome after "outcome:": Done, Failed, Stopped;
         PickerDone after "PickerDone": Picked, Withdrawn, Expired;
         NotAllowed after "NotAllowed": Workspace, Channel, User;
