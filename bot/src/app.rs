@@ -49,9 +49,17 @@ impl App {
         {
             return Ok(person.clone());
         }
-        let profile = self.slack.user_info(user).await?;
-        let email = profile.email.unwrap_or_else(|| format!("{}@users.noreply.slack.invalid", user.as_str().to_lowercase()));
-        let person = Person { slack_user: user.clone(), name: profile.name, email };
+        let (name, email) = match self.slack.user_info(user).await {
+            Ok(profile) => (profile.name, profile.email),
+            // Somebody who left, or whom this workspace does not show: what they asked is still theirs.
+            Err(error) if matches!(error.code(), Some("user_not_found" | "user_not_visible")) => {
+                tracing::warn!(%user, %error, "Slack does not tell who this is");
+                (user.to_string(), None)
+            }
+            Err(error) => return Err(error),
+        };
+        let email = email.unwrap_or_else(|| format!("{}@users.noreply.slack.invalid", user.as_str().to_lowercase()));
+        let person = Person { slack_user: user.clone(), name, email };
         self.people.lock().insert(user.clone(), (now, person.clone()));
         Ok(person)
     }

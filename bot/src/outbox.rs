@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longshore_session::{ChannelId, MessageTs, OutboxDraft, OutboxOwner, OutboxRow, StoreError};
-use longshore_slack::{Message, Metadata, PostTo, SlackError};
+use longshore_session::{ChannelId, MessageTs, OutboxDraft, OutboxOwner, OutboxRow, SlackUserId, StoreError};
+use longshore_slack::{Detour, Message, Metadata, PostTo, SlackError};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, task::JoinSet};
 
@@ -25,6 +25,9 @@ pub struct Owed {
     pub channel: ChannelId,
     pub thread: Option<MessageTs>,
     pub message: Message,
+    /// Who gets it in private where the thread is closed to the bot; none where nobody needs to.
+    #[serde(default)]
+    pub asker: Option<SlackUserId>,
 }
 
 impl Owed {
@@ -171,6 +174,19 @@ async fn send(app: &App, row: &OutboxRow) -> Result<Option<MessageTs>, SlackErro
             return Err(SlackError::Refused { method: "chat.postMessage", code: "unreadable".to_owned(), hint: None });
         }
     };
+    match send_to_thread(app, row, &owed).await {
+        Err(error) => match (error.closed_place(), &owed.asker) {
+            (Some(why), Some(asker)) => {
+                tracing::warn!(key = row.key, %error, "a thread is closed to the bot; its asker is told in private");
+                send_in_private(app, row, &owed, asker, why).await
+            }
+            _ => Err(error),
+        },
+        sent => sent,
+    }
+}
+
+async fn send_to_thread(app: &App, row: &OutboxRow, owed: &Owed) -> Result<Option<MessageTs>, SlackError> {
     // A send that was begun before may have got through: look before posting again.
     if row.attempts > 0
         && let Some(thread) = &owed.thread
@@ -178,7 +194,20 @@ async fn send(app: &App, row: &OutboxRow) -> Result<Option<MessageTs>, SlackErro
     {
         return Ok(Some(ts));
     }
-    let to = PostTo { channel: owed.channel, thread: owed.thread };
+    let to = PostTo { channel: owed.channel.clone(), thread: owed.thread.clone() };
     let posted = app.slack.post_message(&to, &owed.message, Some(&Metadata::keyed(METADATA_TYPE, &row.key))).await?;
+    Ok(Some(posted.ts))
+}
+
+async fn send_in_private(app: &App, row: &OutboxRow, owed: &Owed, asker: &SlackUserId, why: &str) -> Result<Option<MessageTs>, SlackError> {
+    let channel = app.slack.direct_message(asker).await?;
+    if row.attempts > 0
+        && let Some(ts) = app.slack.find_in_channel(&channel, &row.key).await?
+    {
+        return Ok(Some(ts));
+    }
+    let detour = Detour { message: owed.message.clone(), why: why.to_owned(), channel: owed.channel.to_string() };
+    let to = PostTo { channel, thread: None };
+    let posted = app.slack.post_message(&to, &detour.render(), Some(&Metadata::keyed(METADATA_TYPE, &row.key))).await?;
     Ok(Some(posted.ts))
 }

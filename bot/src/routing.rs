@@ -134,7 +134,12 @@ pub async fn end(app: &Arc<App>, ask: &Ask, message: Message) -> Result<()> {
 }
 
 async fn tell(app: &Arc<App>, ask: &Ask, kind: &'static str, message: Message) -> Result<()> {
-    let owed = Owed { channel: ask.thread.channel.clone(), thread: Some(ask.thread.thread.clone()), message };
+    let owed = Owed {
+        channel: ask.thread.channel.clone(),
+        thread: Some(ask.thread.thread.clone()),
+        message,
+        asker: Some(ask.prompt.author.slack_user.clone()),
+    };
     app.store.enqueue(&OutboxOwner::Service, owed.draft(kind, format!("{}:{kind}", ask.prompt.id))?).await?;
     app.outbox.nudge(OutboxOwner::Service);
     Ok(())

@@ -496,7 +496,7 @@ impl Actor {
 
     fn owed(&self, message: Message, kind: &'static str, key: String) -> Result<OutboxDraft> {
         let thread = Some(self.record.thread.thread.clone());
-        Ok(Owed { channel: self.record.thread.channel.clone(), thread, message }.draft(kind, key)?)
+        Ok(Owed { channel: self.record.thread.channel.clone(), thread, message, asker: None }.draft(kind, key)?)
     }
 
     async fn carry_out(&mut self, effects: Vec<Effect>) -> Result<()> {

@@ -57,7 +57,8 @@ pub fn final_reply(
             let part = if index == 0 { String::new() } else { format!(":{}", index + 1) };
             let key = format!("{}{part}", final_key(&record.id, ended.turn));
             let thread = Some(record.thread.thread.clone());
-            Owed { channel: record.thread.channel.clone(), thread, message }.draft("final", key)
+            let asker = Some(ended.prompt.author.slack_user.clone());
+            Owed { channel: record.thread.channel.clone(), thread, message, asker }.draft("final", key)
         })
         .collect()
 }

@@ -74,7 +74,7 @@ async fn open_pull_request(app: &Arc<App>, click: &ActionClick, session: &Sessio
     };
     let message = Notice::Update { words }.render();
     let owner = OutboxOwner::Session(session.clone());
-    let owed = Owed { channel: record.thread.channel, thread: Some(record.thread.thread), message };
+    let owed = Owed { channel: record.thread.channel, thread: Some(record.thread.thread), message, asker: None };
     app.store.enqueue(&owner, owed.draft("notice", format!("{session}:opened"))?).await?;
     app.outbox.nudge(owner);
     Ok(())

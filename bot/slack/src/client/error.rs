@@ -37,9 +37,19 @@ impl SlackError {
         }
     }
 
-    /// The bot cannot speak in that channel until somebody changes something in Slack.
-    pub fn is_channel_closed_to_us(&self) -> bool {
-        matches!(self.code(), Some("not_in_channel" | "channel_not_found" | "is_archived" | "restricted_action"))
+    /// Why nothing can be said there (as a part of a sentence), where it is the place that is closed to the bot and not the message that is wrong.
+    pub fn closed_place(&self) -> Option<&'static str> {
+        Some(match self.code()? {
+            "not_in_channel" => "I am not in its channel any more: `/invite @longshore` there brings me back",
+            "channel_not_found" => "its channel is gone, or private and without me",
+            "is_archived" => "its channel is archived",
+            "restricted_action" | "restricted_action_read_only_channel" | "restricted_action_thread_only_channel" => {
+                "its channel does not let me write"
+            }
+            "restricted_action_thread_locked" => "its thread is locked",
+            "thread_not_found" | "message_not_found" | "cannot_reply_to_message" => "its thread was deleted",
+            _ => return None,
+        })
     }
 
     pub(crate) fn refused(method: &'static str, code: &str, body: &Value) -> Self {
@@ -151,6 +161,7 @@ mod tests {
         let error = SlackError::refused("chat.postMessage", "missing_scope", &json!({"needed": "chat:write"}));
         assert!(error.to_string().contains("add `chat:write`"), "{error}");
         let error = SlackError::refused("chat.postMessage", "not_in_channel", &json!({}));
-        assert!(error.to_string().contains("/invite @longshore") && error.is_channel_closed_to_us(), "{error}");
+        assert!(error.to_string().contains("/invite @longshore") && error.closed_place().is_some(), "{error}");
+        assert_eq!(SlackError::refused("chat.postMessage", "invalid_blocks", &json!({})).closed_place(), None);
     }
 }

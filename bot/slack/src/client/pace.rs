@@ -41,8 +41,20 @@ impl Rate {
             Lane::Channel(_) => Self { per_minute: 60.0, burst: 3.0, reserve: 0.0 },
             // Tier 3 is 50 a minute; five are kept back for what else the workspace does with this method.
             Lane::Method("chat.update") => Self { per_minute: 45.0, burst: 10.0, reserve: 4.0 },
-            Lane::Method("conversations.replies" | "conversations.info") => Self { per_minute: 45.0, burst: 15.0, reserve: 0.0 },
-            // Tier 4 and "special" methods.
+            // Tier 2, 20 a minute.
+            Lane::Method("reactions.remove" | "users.list" | "conversations.list") => Self { per_minute: 18.0, burst: 6.0, reserve: 0.0 },
+            // The rest of tier 3.
+            Lane::Method(
+                "chat.delete"
+                | "conversations.history"
+                | "conversations.info"
+                | "conversations.join"
+                | "conversations.open"
+                | "conversations.replies"
+                | "reactions.add"
+                | "users.lookupByEmail",
+            ) => Self { per_minute: 45.0, burst: 15.0, reserve: 0.0 },
+            // Tier 4, 100 a minute, and "special" methods. Posts have their channel's pace on top.
             Lane::Method(_) => Self { per_minute: 90.0, burst: 30.0, reserve: 0.0 },
         }
     }

@@ -1,9 +1,13 @@
 //! What is asked of Slack.
 
 use longshore_session::{ChannelId, MessageTs, SlackUserId, TeamId};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{SlackClient, error::SlackError, required};
+use super::{
+    SlackClient,
+    error::{Repeatable, SlackError},
+    required,
+};
 use crate::inbound::BotIdentity;
 
 /// Who the bot is, by its own token.
@@ -104,8 +108,23 @@ impl SlackClient {
     /// The message in the thread that carries `key` in its metadata's payload: how a post of unknown outcome is found again.
     pub async fn find_by_metadata(&self, channel: &ChannelId, thread: &MessageTs, key: &str) -> Result<Option<MessageTs>, SlackError> {
         let page = self.replies(channel, thread, 2_000).await?;
-        let carries = |reply: &&Reply| reply.raw.pointer("/metadata/event_payload/key").and_then(Value::as_str) == Some(key);
-        Ok(page.replies.iter().find(carries).map(|reply| reply.ts.clone()))
+        Ok(page.replies.iter().find(|reply| reply.carries(key)).map(|reply| reply.ts.clone()))
+    }
+
+    /// As [`SlackClient::find_by_metadata`], among the newest messages of the channel itself.
+    pub async fn find_in_channel(&self, channel: &ChannelId, key: &str) -> Result<Option<MessageTs>, SlackError> {
+        let fields = [("channel", channel.to_string()), ("limit", PAGE.to_string()), ("include_all_metadata", "true".to_owned())];
+        let answer = self.read("conversations.history", &fields).await?;
+        let messages = answer.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        Ok(messages.iter().filter_map(reply).find(|reply| reply.carries(key)).map(|reply| reply.ts))
+    }
+
+    /// The direct message with somebody, opened where there was none. Needs `im:write`.
+    pub async fn direct_message(&self, user: &SlackUserId) -> Result<ChannelId, SlackError> {
+        const METHOD: &str = "conversations.open";
+        let answer = self.write(METHOD, &json!({ "users": user }), Repeatable::Yes, None).await?;
+        let malformed = |error: longshore_session::InvalidId| SlackError::Transient { method: METHOD, reason: error.to_string() };
+        ChannelId::parse(required(METHOD, &answer, "/channel/id")?).map_err(malformed)
     }
 
     pub async fn user_info(&self, user: &SlackUserId) -> Result<Profile, SlackError> {
@@ -123,6 +142,12 @@ impl SlackClient {
         const METHOD: &str = "chat.getPermalink";
         let answer = self.read(METHOD, &[("channel", channel.to_string()), ("message_ts", message.to_string())]).await?;
         Ok(required(METHOD, &answer, "/permalink")?.to_owned())
+    }
+}
+
+impl Reply {
+    fn carries(&self, key: &str) -> bool {
+        self.raw.pointer("/metadata/event_payload/key").and_then(Value::as_str) == Some(key)
     }
 }
 
@@ -155,7 +180,6 @@ fn profile(id: &SlackUserId, user: &Value) -> Profile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn a_profile_takes_the_best_name_there_is() {

@@ -12,14 +12,14 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use super::calls::{Call, CallLog};
-use super::changes::Change;
+use super::changes::{Change, ChangeKind};
 use super::delivery::{self, DeliveryRecord, Disconnect, Dispatcher, Envelope};
 use super::faults::Fault;
 use super::limits::Limits;
 use super::message::Metadata;
 use super::people::{self, PeopleError, Person};
 use super::render::thread_text;
-use super::setup::{Delivery, WorkspaceSetup};
+use super::setup::{ChannelKind, ChannelLife, Delivery, UserKind, WorkspaceSetup};
 use super::shared::Shared;
 use super::state::State;
 use super::web;
@@ -254,6 +254,41 @@ impl SlackHandle {
     /// The next `times` calls of the method fail so; several faults of a method come in the order they were added.
     pub fn fail_next(&self, method: &str, fault: Fault, times: usize) {
         self.shared.act(|state| state.faults.add(method, &fault, times));
+    }
+
+    /// For so long every call that posts, updates or reads a thread is answered with 429 and the rest of that time as `Retry-After`.
+    pub fn limit_everything_for(&self, time: Duration) {
+        let time = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        self.shared.act(|state| {
+            let until = state.now_ms().saturating_add(time);
+            state.faults.storm(until);
+        });
+    }
+
+    /// Archives a channel: nobody can write there, all can read.
+    pub fn archive(&self, channel: &str) {
+        self.shared.act(|state| {
+            if let Some(room) = state.room_mut(channel) {
+                room.channel.life = ChannelLife::Archived;
+                state.changed(ChangeKind::Channel).at(channel, "", None);
+            }
+        });
+    }
+
+    /// Deactivates somebody's account: they are in no channel any more, and their direct message is closed.
+    pub fn deactivate(&self, user: &str) {
+        self.shared.act(|state| {
+            if let Some(found) = Arc::make_mut(&mut state.setup).users.iter_mut().find(|found| found.id == user) {
+                found.kind = UserKind::Deactivated;
+            }
+            for room in &mut state.channels {
+                match &room.channel.kind {
+                    ChannelKind::Im { user: with } if with == user => room.channel.life = ChannelLife::Archived,
+                    ChannelKind::Im { .. } => {}
+                    ChannelKind::Public | ChannelKind::Private => room.channel.members.retain(|member| member != user),
+                }
+            }
+        });
     }
 
     pub fn clear_faults(&self) {

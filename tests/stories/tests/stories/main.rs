@@ -11,6 +11,7 @@ mod bad_ground;
 mod bad_images;
 mod bad_limits;
 mod bad_model;
+mod bad_places;
 mod bad_talk;
 mod bad_weather;
 mod choosing;

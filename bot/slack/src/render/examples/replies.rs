@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Example, Shape, ana, ben, repo, session, source};
-use crate::render::{DiffStat, FinalReply, Outcome, PullRequestLink, ReceiptPhase};
+use super::{Example, Shape, ana, ben, for_one, repo, session, source};
+use crate::render::{Detour, DiffStat, FinalReply, Outcome, PullRequestLink, ReceiptPhase};
 
 pub(super) fn all() -> Vec<Example> {
     let summary = "The payment was sent **again** on each retry.\n\n- `charge()` now takes the order's key, so that a repeat is recognised\n- \
@@ -23,7 +23,13 @@ pub(super) fn all() -> Vec<Example> {
     let code = "assert charge(order) == charge(order)  # one line of many\n".repeat(260);
     let long = done(&format!("# Every case that is tested now\n\n```python\n{code}```\n\nThese are all."));
     let note = Some("Answered by a scripted model.".to_owned());
-    [
+    let detour = Detour {
+        message: done(summary).render().remove(0),
+        why: "I am not in its channel any more: `/invite @longshore` there brings me back".to_owned(),
+        channel: "C0CHECKOUT".to_owned(),
+    };
+    let detour = for_one("reply-detour", "The thread takes nothing any more: the final reply goes to its asker.", &detour, Detour::render);
+    let mut replies = [
         ("reply-pull-request", "The work is done and its pull request is open.", FinalReply { pull_request, ..done(summary) }),
         ("reply-changes", "The work is done; a pull request was not asked for yet.", done(summary)),
         ("reply-unchanged", "A question that needed a sandbox, but no change.", unchanged.clone()),
@@ -39,7 +45,9 @@ pub(super) fn all() -> Vec<Example> {
         ),
     ]
     .map(|(name, when, reply)| Example { name, when, from: source(&reply), shape: Shape::Thread(reply.render()) })
-    .to_vec()
+    .to_vec();
+    replies.push(detour);
+    replies
 }
 
 fn done(summary: &str) -> FinalReply {

@@ -75,7 +75,8 @@ fn call(state: &mut State, name: &str, query: Option<&str>, headers: &HeaderMap,
         Err(error) => (Args::default(), Some(error)),
     };
     let token = args.take_token().or_else(|| bearer(headers));
-    let fault = state.faults.next(name);
+    let now = state.now_ms();
+    let fault = state.faults.next(name, now);
     let mut late = None;
     let mut lost = false;
     let (status, retry_after, answer): (StatusCode, Option<u64>, Answer) = match fault {
