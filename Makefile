@@ -10,7 +10,7 @@ CARGO ?= cargo
 # Programs are run from here: `cargo run -p` would work out the features of that package alone, and build half of everything once more.
 PROGRAMS = $(or $(CARGO_TARGET_DIR),target)/debug
 
-.PHONY: help setup demo demo-check test fmt lint stop base-image build
+.PHONY: help setup demo demo-check pictures test fmt lint stop base-image build
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | while IFS='|' read -r name words; do printf '  make %-11s %s\n' "$$name" "$$words"; done
@@ -26,6 +26,10 @@ demo: setup build ## Run it without any account, with a page like Slack's in the
 
 demo-check: setup build ## The same without a browser: one mention becomes one pull request (SEED=n repeats a run)
 	@$(PROGRAMS)/demo-check
+
+pictures: setup ## Take the pictures of docs/messages.md whose message changed (ALL=1: every one)
+	@$(CARGO) build --locked -p longshore-harness --bin pictures
+	@$(PROGRAMS)/pictures $(if $(ALL),--all)
 
 test: setup ## Everything that is tested
 	$(CARGO) build --locked --workspace --all-targets

@@ -31,6 +31,10 @@ python3 -c 'import ensurepip' 2>/dev/null || wanted+=(python3-venv)
 ruby -e 'require "minitest"' 2>/dev/null || wanted+=(ruby-minitest)
 browser=()
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || browser=(chromium)
+# Pages and pictures without emoji show boxes; Lato is the page's own letter.
+for font in noto/NotoColorEmoji lato/Lato-Regular; do
+    [ -e "/usr/share/fonts/truetype/$font.ttf" ] || browser+=("$([ "${font%%/*}" = lato ] && echo fonts-lato || echo fonts-noto-color-emoji)")
+done
 
 if [ "${#wanted[@]}" = 0 ] && [ "${#browser[@]}" = 0 ]; then exit 0; fi
 
@@ -45,6 +49,6 @@ fi
 command -v docker >/dev/null || as_root apt-get install -y -qq --no-install-recommends docker-cli >/dev/null \
     || fail "the docker CLI is missing: install docker-cli"
 if [ "${#browser[@]}" != 0 ]; then
-    as_root apt-get install -y -qq --no-install-recommends chromium >/dev/null \
-        || say "no chromium package here: the picture of the demo's page cannot be taken; everything else works"
+    as_root apt-get install -y -qq --no-install-recommends "${browser[@]}" >/dev/null \
+        || say "apt-get could not install ${browser[*]}: pictures of the page cannot be taken, nor its test run; everything else works"
 fi

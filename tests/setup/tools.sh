@@ -4,7 +4,7 @@
 . "$(dirname "$0")/prelude.sh"
 
 python_packages=(slack_sdk websocket-client openai anthropic)
-node_packages=(octokit @octokit/auth-app @octokit/webhooks-methods)
+node_packages=(octokit @octokit/auth-app @octokit/webhooks-methods playwright-core)
 python="$SETUP_TARGET/tools/python"
 node="$SETUP_TARGET/tools/node"
 

@@ -1,12 +1,11 @@
 // Drives the page in a real browser against a running emulator: `node check.mjs http://127.0.0.1:7400 [--shots DIR]`.
 // Leaves with 0 only if everything held. The app under test need not be connected: interactions are judged by what the page sends.
-// Wants playwright-core (target/tools/node/node_modules, or the folder in PLAYWRIGHT_CORE) and a Chromium (CHROMIUM, default /usr/bin/chromium).
 
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync } from "node:fs";
-import { createRequire } from "node:module";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+
+import { browser, launch } from "./browser.mjs";
 
 const base = process.argv[2]?.replace(/\/$/, "");
 if (!base) {
@@ -17,15 +16,6 @@ const shots = process.argv.includes("--shots") ? process.argv[process.argv.index
 if (shots) mkdirSync(shots, { recursive: true });
 const chromium = browser();
 const token = process.env.SLACK_BOT_TOKEN ?? "xoxb-emulated-bot-token";
-
-function browser() {
-  const workspace = fileURLToPath(new URL("../../../target/tools/node/node_modules", import.meta.url));
-  for (const folder of [process.env.PLAYWRIGHT_CORE, workspace].filter(Boolean)) {
-    if (existsSync(join(folder, "playwright-core"))) return createRequire(`${folder}/`)(join(folder, "playwright-core")).chromium;
-  }
-  console.error("playwright-core is in neither target/tools/node/node_modules nor the folder in PLAYWRIGHT_CORE");
-  process.exit(2);
-}
 
 async function answerOf(response) {
   const body = await response.json();
@@ -54,10 +44,7 @@ const mark = `check-${Date.now().toString(36)}`;
 const plain = (text) => ({ type: "plain_text", text });
 const made = [];
 
-const machine = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu"],
-});
+const machine = await launch(chromium);
 let failed = 0;
 
 async function open(options = {}, path = `?user=${me}#${room.id}`) {

@@ -9,6 +9,7 @@ mod harness;
 mod images;
 mod options;
 mod paths;
+mod pictures;
 mod service;
 mod story;
 
@@ -17,5 +18,6 @@ pub use docker::run_in_image;
 pub use harness::{Harness, People};
 pub use options::{ImageCache, ModelChoice, Options, REAL_MODEL_VARIABLES, Wait};
 pub use paths::{repository_root, sample_folder, target_folder};
+pub use pictures::{Album, Taken, alike, take};
 pub use service::Service;
 pub use story::{Growth, TURN_LIMIT};

@@ -12,6 +12,7 @@ mod replies;
 use std::{any::type_name, fmt::Debug};
 
 use longshore_session::{PromptId, RepoName, SessionId, SlackUserId};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::Message;
@@ -29,7 +30,7 @@ pub struct Example {
 }
 
 /// Where it is seen.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Shape {
     /// In the thread, by everybody; one after the other where there is more than one.
     Thread(Vec<Message>),
@@ -41,9 +42,20 @@ pub enum Shape {
     Modal(Value),
 }
 
-/// All of them, in the order in which `docs/messages.md` shows them.
+/// All of them.
 pub fn examples() -> Vec<Example> {
-    [cards::all(), replies::all(), pickers::all(), notices::all(), agent::all()].concat()
+    groups().into_iter().flat_map(|(_, group)| group).collect()
+}
+
+/// All of them under a title each, in the order in which `docs/messages.md` shows them.
+pub fn groups() -> Vec<(&'static str, Vec<Example>)> {
+    vec![
+        ("The card of a turn", cards::all()),
+        ("The final reply", replies::all()),
+        ("Which repository", pickers::all()),
+        ("Short answers", notices::all()),
+        ("`/agent`", agent::all()),
+    ]
 }
 
 /// A message that everybody in the thread sees.
