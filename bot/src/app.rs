@@ -13,7 +13,10 @@ use longshore_session::{ChannelId, Clock, Person, RepoName, RepositoryManifest, 
 use longshore_slack::{BotIdentity, SlackClient, SlackError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{config::Config, conversation::Conversations, images::Images, intake::Acknowledged, outbox::Outbox, sandboxes::Sandboxes};
+use crate::{
+    config::Config, conversation::Conversations, images::Images, intake::Acknowledged, outbox::Outbox, overview::Pulls,
+    sandboxes::Sandboxes,
+};
 
 /// How long a profile or a channel's name is believed.
 const PROFILE_AGE: Duration = Duration::from_secs(600);
@@ -26,6 +29,8 @@ pub struct App {
     pub store: Store,
     pub slack: SlackClient,
     pub bot: BotIdentity,
+    /// The workspace's address, `https://….slack.com/`.
+    pub workspace_url: String,
     pub github: GitHub,
     pub classifier: Classifier,
     pub engine: Arc<dyn Engine>,
@@ -37,6 +42,7 @@ pub struct App {
     pub tasks: TaskTracker,
     pub shutdown: CancellationToken,
     pub people: People,
+    pub pulls: Pulls,
     pub acknowledged: Arc<Acknowledged>,
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use secrecy::SecretString;
 use serde::Deserialize;
 
 /// `longshore.toml`. `docs/configuration.md` describes each key.
@@ -152,6 +153,15 @@ pub struct LimitSection {
 #[serde(deny_unknown_fields)]
 pub struct PersonSection {
     pub github_token_env: String,
+}
+
+impl PersonSection {
+    /// The person's GitHub token. None where its variable is not set.
+    pub fn token(&self) -> Option<SecretString> {
+        let token = std::env::var(&self.github_token_env).ok()?;
+        let token = token.trim();
+        (!token.is_empty()).then(|| token.to_owned().into())
+    }
 }
 
 impl Config {

@@ -8,6 +8,7 @@ mod doctor;
 mod images;
 mod intake;
 mod outbox;
+mod overview;
 mod routing;
 mod sandboxes;
 mod serve;

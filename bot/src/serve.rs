@@ -31,6 +31,7 @@ use crate::{
     images::Images,
     intake::{Acknowledged, StoreInbox},
     outbox::{self, Outbox},
+    overview::Pulls,
     routing,
     sandboxes::Sandboxes,
     tools::{AgentTools, AppCredentials, ModelWatch},
@@ -70,6 +71,7 @@ pub async fn serve(file: &Path) -> Result<()> {
         store: store.clone(),
         slack,
         bot: bot.identity.clone(),
+        workspace_url: bot.url,
         github,
         engine,
         sandboxes,
@@ -79,6 +81,7 @@ pub async fn serve(file: &Path) -> Result<()> {
         tasks: TaskTracker::new(),
         shutdown: shutdown.clone(),
         people: People::default(),
+        pulls: Pulls::default(),
         acknowledged: Arc::clone(&acknowledged),
         config,
     });

@@ -4,10 +4,12 @@ use longshore_session::SessionId;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentCommand {
-    /// What runs, where, for whom.
-    Status,
+    /// What runs, what waits and what can be gone on with.
+    Status(StatusScope),
     /// How fresh each repository's image is.
     Repos,
+    /// In whose name pull requests are opened.
+    Link,
     Help,
     /// Stop this session, or list mine to choose from.
     Stop(Option<SessionId>),
@@ -17,12 +19,25 @@ pub enum AgentCommand {
     },
 }
 
-const WORDS: [(&str, &str); 4] = [
+/// Whose sessions a status shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusScope {
+    /// The asker's.
+    Mine,
+    /// Those of the channel that is asked in.
+    Channel,
+    All,
+}
+
+const WORDS: [(&str, &str); 5] = [
     ("status", "what runs and for whom"),
     ("repos", "the repositories and their images"),
     ("stop", "stop a session"),
+    ("link", "in whose name your pull requests are opened"),
     ("help", "what I can do"),
 ];
+
+const SCOPES: [&str; 3] = ["mine", "channel", "all"];
 
 impl AgentCommand {
     /// Nothing typed means `help`. Letters' case and blanks don't matter.
@@ -31,7 +46,14 @@ impl AgentCommand {
         let word = words.next().unwrap_or("help").to_lowercase();
         let argument = words.next();
         match (word.as_str(), argument) {
-            ("status" | "ps" | "sessions", None) => Self::Status,
+            ("status" | "ps" | "sessions", scope) => match scope.map(str::to_lowercase).as_deref() {
+                _ if words.next().is_some() => Self::Unknown { word: shown(text), hint: SCOPE_HINT.to_owned() },
+                None | Some("mine" | "me" | "my") => Self::Status(StatusScope::Mine),
+                Some("channel" | "here") => Self::Status(StatusScope::Channel),
+                Some("all" | "everybody" | "everyone") => Self::Status(StatusScope::All),
+                Some(other) => Self::Unknown { word: shown(text), hint: scope_hint(other) },
+            },
+            ("link" | "login", None) => Self::Link,
             ("repos" | "repositories" | "images", None) => Self::Repos,
             ("help" | "?", _) => Self::Help,
             ("stop" | "cancel", None) => Self::Stop(None),
@@ -46,11 +68,21 @@ impl AgentCommand {
                     },
                 }
             }
-            ("status" | "ps" | "sessions" | "repos" | "repositories" | "images", Some(_)) => {
+            ("repos" | "repositories" | "images" | "link" | "login", Some(_)) => {
                 Self::Unknown { word: shown(text), hint: format!("`/agent {word}` takes nothing after it.") }
             }
             _ => Self::Unknown { word: shown(&word), hint: hint(&word) },
         }
+    }
+}
+
+const SCOPE_HINT: &str =
+    "`/agent status` shows your sessions, `/agent status channel` those of this channel, `/agent status all` everybody's.";
+
+fn scope_hint(word: &str) -> String {
+    match SCOPES.iter().map(|known| (distance(word, known), known)).min() {
+        Some((1 | 2, known)) if word.len() > 2 => format!("Did you mean `/agent status {known}`?"),
+        _ => SCOPE_HINT.to_owned(),
     }
 }
 
@@ -97,7 +129,10 @@ mod tests {
 
     #[test]
     fn each_word_is_known() {
-        assert_eq!(AgentCommand::parse(" Status "), AgentCommand::Status);
+        assert_eq!(AgentCommand::parse(" Status "), AgentCommand::Status(StatusScope::Mine));
+        assert_eq!(AgentCommand::parse("status Channel"), AgentCommand::Status(StatusScope::Channel));
+        assert_eq!(AgentCommand::parse("status all"), AgentCommand::Status(StatusScope::All));
+        assert_eq!(AgentCommand::parse("link"), AgentCommand::Link);
         assert_eq!(AgentCommand::parse("repos"), AgentCommand::Repos);
         assert_eq!(AgentCommand::parse(""), AgentCommand::Help);
         assert_eq!(AgentCommand::parse("stop"), AgentCommand::Stop(None));
@@ -112,7 +147,11 @@ mod tests {
             known => panic!("{known:?}"),
         };
         assert_eq!(hint("staus"), "staus: Did you mean `/agent status`?");
-        assert_eq!(hint("status all"), "status all: `/agent status` takes nothing after it.");
+        assert_eq!(hint("lnik"), "lnik: Did you mean `/agent link`?");
+        assert_eq!(hint("repos all"), "repos all: `/agent repos` takes nothing after it.");
+        assert_eq!(hint("status chanel"), "status chanel: Did you mean `/agent status channel`?");
+        assert!(hint("status s-1").contains("`/agent status all` everybody's"));
+        assert!(hint("status all now").contains("`/agent status all` everybody's"));
         assert!(hint("fix the build").contains("mention me in a channel"));
         assert!(hint("stop everything now").contains("one session's id"));
     }

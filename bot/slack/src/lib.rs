@@ -13,7 +13,7 @@ pub use action::Action;
 pub use client::{
     Bot, EphemeralTo, FileUpload, Metadata, PostTo, Posted, Priority, Profile, Reply, ReplyPage, SlackClient, SlackError, SlackSetupError,
 };
-pub use command::AgentCommand;
+pub use command::{AgentCommand, StatusScope};
 pub use config::{AppToken, BotToken, InvalidSecret, SigningSecret, SlackConfig, SlackHttpConfig};
 pub use doctor::{Finding, Verdict, check};
 pub use inbound::{

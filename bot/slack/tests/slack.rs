@@ -516,7 +516,8 @@ async fn the_doctor_names_what_is_missing() {
 async fn slack_takes_every_layout() {
     use longshore_slack::{
         AgentRepos, AgentStatus, AgentStop, CardPhase, DiffStat, FinalReply, ImageLine, ImageState, Outcome, PlanItem, PlanStatus,
-        PullRequestLink, ReceiptPhase, RepositoryPicker, Rerouting, SessionLine, TurnCard,
+        PullRequestLine, PullRequestLink, PullRequestStanding, ReceiptPhase, RepositoryPicker, Rerouting, SessionLine, SessionStage,
+        StatusScope, TurnCard,
     };
     let slack = SlackEmulator::start(workspace()).await.unwrap();
     let client = SlackClient::new(&config(&slack)).unwrap();
@@ -537,12 +538,19 @@ async fn slack_takes_every_layout() {
         session_url: Some("https://longshore.example.com/s/1".to_owned()),
         rerouting: Rerouting::Offered,
     };
-    let line = |phase| SessionLine {
-        session: session.clone(),
+    let line = |stage| SessionLine {
+        session: Some(session.clone()),
         repo: Some(repo("acme/shop")),
+        title: "the totals are <wrong>".to_owned(),
         asker: asker.clone(),
-        phase,
+        stage,
         since: Duration::from_secs(5),
+        age: Duration::from_secs(50),
+        pull_request: Some(PullRequestLine {
+            number: 7,
+            url: "https://github.com/acme/shop/pull/7".to_owned(),
+            standing: PullRequestStanding::Merged,
+        }),
         thread_url: Some("https://harbour.slack.com/archives/C1/p1".to_owned()),
         stoppable: true,
     };
@@ -572,12 +580,22 @@ async fn slack_takes_every_layout() {
         state: ImageState::Ready { commit: "0123456789ab".to_owned(), age: Duration::from_secs(60) },
         last_failure: Some(("`make` ended with status 2".to_owned(), Duration::from_secs(60))),
     };
+    let working = SessionStage::Live(CardPhase::Working);
     let mut messages = vec![
         card.render(),
         picker(2).render(),
         picker(250).render(),
-        AgentStatus { running: vec![line(CardPhase::Working)], queued: vec![] }.render(),
-        AgentStop { mine: vec![line(CardPhase::Working)] }.render(),
+        AgentStatus {
+            scope: StatusScope::Mine,
+            running: vec![line(working.clone())],
+            asking: vec![line(SessionStage::Asking { question: "Which one?".to_owned() })],
+            queued: vec![line(SessionStage::Live(CardPhase::Queued { place: 1 }))],
+            idle: vec![line(SessionStage::Idle)],
+            elsewhere: 2,
+            images: vec![image.clone()],
+        }
+        .render(),
+        AgentStop { mine: vec![line(working)] }.render(),
         AgentRepos { repositories: vec![image] }.render(),
         AgentHelp { bot: bot(&slack).user }.render(),
         Notice::Empty.render(),

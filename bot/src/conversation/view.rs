@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use longshore_session::{
-    Activity, AgentActivity, Event, MessageTs, Phase, PlanEntry, Prompt, SandboxId, SessionState, SlackUserId, Timestamp, TurnId,
-    TurnOutcome,
+    Activity, AgentActivity, Event, MessageTs, Phase, PlanEntry, Prompt, SandboxId, SessionState, Timestamp, TurnId, TurnOutcome,
 };
 
 /// What a list shows of a session.
@@ -15,13 +14,6 @@ pub struct Standing {
     pub since: Timestamp,
     /// The running turn's card, once it is posted.
     pub card: Option<MessageTs>,
-}
-
-impl Standing {
-    /// Who asked for what runs now.
-    pub fn asker(&self) -> Option<&SlackUserId> {
-        self.state.activity.prompt().map(|prompt| &prompt.author.slack_user)
-    }
 }
 
 /// One turn, as told by its events.

@@ -7,7 +7,7 @@ use longshore_sandbox::Exec;
 use longshore_session::{Person, PullRequestRef, RepositoryManifest, SandboxId, SessionRecord, TurnFailure};
 
 use super::prepare::{failure, tail};
-use crate::app::App;
+use crate::{app::App, config::PersonSection};
 
 const PUSH_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -131,11 +131,7 @@ pub async fn open_pull_request(
         readiness: Readiness::Ready,
     };
     let person = app.config.people.get(description.author.slack_user.as_str());
-    let token = person.and_then(|person| std::env::var(&person.github_token_env).ok()).filter(|token| !token.trim().is_empty());
-    let by = match token {
-        Some(token) => As::User(token.trim().to_owned().into()),
-        None => As::App,
-    };
+    let by = person.and_then(PersonSection::token).map_or(As::App, As::User);
     let opened = app.github.ensure_pull_request(&draft, &by).await?;
     Ok(PullRequestRef { number: opened.number, url: opened.url, title: draft.title })
 }

@@ -1,16 +1,21 @@
 //! `/agent …`
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use anyhow::Result;
-use longshore_session::{Activity, ImageRecord, Rejection, RepoName, SlackUserId, Timestamp};
+use longshore_github::GitHubError;
+use longshore_session::{ChannelId, Rejection, SlackUserId};
 use longshore_slack::{
-    AgentCommand, AgentHelp, AgentRepos, AgentStatus, AgentStop, AgentUnknown, CardPhase, CommandCall, ImageLine, ImageState, Message,
-    Notice, SessionLine, SlackError,
+    AgentCommand, AgentHelp, AgentLink, AgentRepos, AgentStatus, AgentStop, AgentUnknown, CommandCall, Linked, Message, Notice, SlackError,
+    StatusScope,
 };
 
 use super::access::{self, Direct, Place};
-use crate::{app::App, conversation, images};
+use crate::{
+    app::App,
+    conversation,
+    overview::{self, Overview, Whose},
+};
 
 pub async fn command(app: &Arc<App>, call: CommandCall) -> Result<()> {
     let direct = if call.channel.as_str().starts_with('D') { Direct::Yes } else { Direct::No };
@@ -31,12 +36,13 @@ pub async fn command(app: &Arc<App>, call: CommandCall) -> Result<()> {
 
 async fn answer(app: &Arc<App>, call: &CommandCall) -> Result<Message> {
     Ok(match AgentCommand::parse(&call.text) {
-        AgentCommand::Status => status(app).await?,
-        AgentCommand::Repos => repos(app).await?,
+        AgentCommand::Status(scope) => status(app, scope, &call.user, &call.channel).await?,
+        AgentCommand::Repos => AgentRepos { repositories: overview::image_lines(app, app.manifests.keys().cloned()).await? }.render(),
+        AgentCommand::Link => link(app, &call.user).await.render(),
         AgentCommand::Help => AgentHelp { bot: app.bot.user.clone() }.render(),
         AgentCommand::Stop(None) => {
-            let mine = lines(app).await?.into_iter().filter(|line| line.asker == call.user).collect();
-            AgentStop { mine }.render()
+            let running = overview::overview(app, &Whose::Of(call.user.clone())).await?.running;
+            AgentStop { mine: running.into_iter().filter(|line| line.stoppable).collect() }.render()
         }
         AgentCommand::Stop(Some(session)) => {
             let stopped = match app.store.session(session.clone()).await? {
@@ -53,61 +59,34 @@ async fn answer(app: &Arc<App>, call: &CommandCall) -> Result<Message> {
     })
 }
 
-/// What runs and what waits.
-pub async fn status(app: &Arc<App>) -> Result<Message> {
-    let lines = lines(app).await?;
-    let (queued, running) = lines.into_iter().partition(|line| matches!(line.phase, CardPhase::Queued { .. }));
-    Ok(AgentStatus { running, queued }.render())
-}
-
-/// Every session with work, a line for what it does and one for each prompt that waits in it.
-async fn lines(app: &Arc<App>) -> Result<Vec<SessionLine>> {
-    let now = app.clock.now();
-    let mut lines = Vec::new();
-    for record in app.store.working_sessions().await? {
-        let standing = conversation::standing(app, &record.id).await?;
-        let phase = match &standing.state.activity {
-            Activity::Idle => continue,
-            Activity::Preparing { .. } => CardPhase::Preparing,
-            Activity::Working { .. } => CardPhase::Working,
-            Activity::Stopping { .. } => CardPhase::Stopping,
-            Activity::Finishing { .. } => CardPhase::Finishing,
-        };
-        let thread_url = app.slack.permalink(&record.thread.channel, &record.thread.thread).await.ok();
-        let line = |asker: &SlackUserId, phase: CardPhase, since: Timestamp| SessionLine {
-            session: record.id.clone(),
-            repo: Some(record.repo.clone()),
-            asker: asker.clone(),
-            phase,
-            since: now.since(since),
-            thread_url: thread_url.clone(),
-            stoppable: phase.is_live() && !matches!(phase, CardPhase::Queued { .. }),
-        };
-        lines.push(line(standing.asker().unwrap_or(&record.owner), phase, standing.since));
-        for (index, prompt) in standing.state.queue.iter().enumerate() {
-            lines.push(line(&prompt.author.slack_user, CardPhase::Queued { place: index + 1 }, prompt.received));
-        }
-    }
-    Ok(lines)
-}
-
-async fn repos(app: &Arc<App>) -> Result<Message> {
-    let now = app.clock.now();
-    let mut repositories = Vec::new();
-    for repo in app.manifests.keys() {
-        let record = app.store.image(repo.clone()).await?;
-        repositories.push(image_line(app, repo, record, now));
-    }
-    Ok(AgentRepos { repositories }.render())
-}
-
-fn image_line(app: &App, repo: &RepoName, record: ImageRecord, now: Timestamp) -> ImageLine {
-    let age = images::age(&record, now);
-    let state = match (app.images.is_building(repo), record.building_since, record.commit) {
-        (true, since, earlier) => ImageState::Building { since: since.map_or(Duration::ZERO, |since| now.since(since)), earlier },
-        (false, _, Some(commit)) => ImageState::Ready { commit, age },
-        (false, _, None) => ImageState::Missing,
+/// What runs, what waits and what can be gone on with.
+pub async fn status(app: &Arc<App>, scope: StatusScope, user: &SlackUserId, channel: &ChannelId) -> Result<Message> {
+    let whose = match scope {
+        StatusScope::Mine => Whose::Of(user.clone()),
+        StatusScope::Channel => Whose::In(channel.clone()),
+        StatusScope::All => Whose::All,
     };
-    let last_failure = record.failure.zip(record.failed_at).map(|(failure, at)| (failure, now.since(at)));
-    ImageLine { repo: repo.clone(), state, last_failure }
+    let seen = overview::overview(app, &whose).await?;
+    let images = overview::image_lines(app, seen.repositories()).await?;
+    let Overview { running, asking, queued, idle, elsewhere } = seen;
+    Ok(AgentStatus { scope, running, asking, queued, idle, elsewhere, images }.render())
+}
+
+/// Whose GitHub account stands for this person.
+async fn link(app: &App, user: &SlackUserId) -> AgentLink {
+    let linked = match app.config.people.get(user.as_str()) {
+        None => Linked::No,
+        Some(person) => match person.token() {
+            None => Linked::TokenMissing,
+            Some(token) => match app.github.login_of(&token).await {
+                Ok(login) => Linked::To { url: format!("{}/{login}", app.github.web_url().as_str().trim_end_matches('/')), login },
+                Err(GitHubError::Unauthenticated { .. } | GitHubError::Forbidden { .. }) => Linked::TokenRefused,
+                Err(error) => {
+                    tracing::warn!(%user, %error, "GitHub does not say whose token this is");
+                    Linked::Unknown
+                }
+            },
+        },
+    };
+    AgentLink { user: user.clone(), linked }
 }

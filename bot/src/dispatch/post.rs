@@ -7,7 +7,7 @@ use longshore_session::{
     Ask, AskState, ChannelId, Command, InboxRow, MessageTs, Phase, Prompt, PromptFile, PromptId, Rejection, SessionRecord, SlackUserId,
     ThreadKey,
 };
-use longshore_slack::{DeletedPost, EditedPost, EphemeralTo, FileRef, Message, Notice, Post, Reaction, SlackError};
+use longshore_slack::{DeletedPost, EditedPost, EphemeralTo, FileRef, Message, Notice, Post, Reaction, SlackError, StatusScope};
 use sha2::{Digest, Sha256};
 
 use super::access::{self, Direct, Place};
@@ -38,7 +38,7 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
         "" => return Ok(()),
         "stop" if post.thread_ts.is_some() => return stop(app, &thread, &sessions, &post.user).await,
         "status" if called => {
-            let status = command::status(app).await?;
+            let status = command::status(app, StatusScope::Mine, &post.user, &post.channel).await?;
             return whisper(app, &post.channel, Some(thread.thread), &post.user, status).await;
         }
         _ => {}

@@ -339,6 +339,26 @@ impl Store {
         .await
     }
 
+    /// The sessions that this person began, the one touched last first.
+    pub async fn sessions_begun_by(&self, owner: SlackUserId, most: u32) -> Result<Vec<SessionRecord>, StoreError> {
+        self.read(Database::Central, move |db| {
+            db.prepare_cached(&format!("{SELECT_SESSION} WHERE owner = ?1 ORDER BY touched DESC, id LIMIT ?2"))?
+                .query_map(params![owner.as_str(), most], session_row)?
+                .collect()
+        })
+        .await
+    }
+
+    /// The sessions of a channel's threads, the one touched last first.
+    pub async fn sessions_in(&self, channel: ChannelId, most: u32) -> Result<Vec<SessionRecord>, StoreError> {
+        self.read(Database::Central, move |db| {
+            db.prepare_cached(&format!("{SELECT_SESSION} WHERE channel = ?1 ORDER BY touched DESC, id LIMIT ?2"))?
+                .query_map(params![channel.as_str(), most], session_row)?
+                .collect()
+        })
+        .await
+    }
+
     /// Says where a session stands. Called before its own database gets work, and after it has none left.
     pub async fn mark_session(&self, id: SessionId, phase: &'static str, work: Work) -> Result<(), StoreError> {
         let now = self.clock().now();

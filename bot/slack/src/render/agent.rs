@@ -1,44 +1,13 @@
-//! The answers to `/agent`.
+//! The answers to `/agent` that list no sessions.
 
 use std::time::Duration;
 
-use longshore_session::{RepoName, SessionId, SlackUserId};
-use serde_json::Value;
+use longshore_session::{RepoName, SlackUserId};
 
 use super::{
-    CardPhase, Message,
-    block::{self, Style},
+    Message, block,
     words::{code, count, elapsed, line, link},
 };
-use crate::action::Action;
-
-/// A session in a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionLine {
-    pub session: SessionId,
-    pub repo: Option<RepoName>,
-    pub asker: SlackUserId,
-    pub phase: CardPhase,
-    /// How long it has been in this turn, or in the queue.
-    pub since: Duration,
-    pub thread_url: Option<String>,
-    /// Whether the reader may stop it, and so gets a button.
-    pub stoppable: bool,
-}
-
-/// `/agent status`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AgentStatus {
-    pub running: Vec<SessionLine>,
-    /// In order.
-    pub queued: Vec<SessionLine>,
-}
-
-/// `/agent stop` without a session: mine, with buttons.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AgentStop {
-    pub mine: Vec<SessionLine>,
-}
 
 /// `/agent repos`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +37,29 @@ pub enum ImageState {
     Missing,
 }
 
+/// `/agent link`: which GitHub account stands for the person, and what that means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentLink {
+    pub user: SlackUserId,
+    pub linked: Linked,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Linked {
+    /// The configuration has a token of this GitHub account.
+    To {
+        login: String,
+        url: String,
+    },
+    /// The configuration names a variable for the token, and it is not set.
+    TokenMissing,
+    /// GitHub does not take the token.
+    TokenRefused,
+    /// There is a token, and GitHub could not be asked whose it is.
+    Unknown,
+    No,
+}
+
 /// `/agent help`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentHelp {
@@ -82,37 +74,8 @@ pub struct AgentUnknown {
     pub hint: String,
 }
 
-/// Lines of one list that are shown, so that 50 blocks are enough.
-const SHOWN: usize = 20;
-
-impl AgentStatus {
-    pub fn render(&self) -> Message {
-        if self.running.is_empty() && self.queued.is_empty() {
-            return Message::of_words("💤 Nothing is running, and nothing waits.".to_owned());
-        }
-        let headline = format!("{} running, {} waiting", self.running.len(), self.queued.len());
-        let mut blocks = vec![block::header("status.head", &headline)];
-        blocks.extend(session_blocks("status.running", &self.running));
-        if !self.queued.is_empty() {
-            blocks.push(block::context("status.queue", "*Waiting*"));
-            blocks.extend(session_blocks("status.queued", &self.queued));
-        }
-        let lines: Vec<String> = self.running.iter().chain(&self.queued).take(SHOWN).map(SessionLine::words).collect();
-        Message { text: format!("{headline}. {}", lines.join(" ")), blocks }
-    }
-}
-
-impl AgentStop {
-    pub fn render(&self) -> Message {
-        if self.mine.is_empty() {
-            return Message::of_words("There is nothing of yours running. `/agent status` shows what else runs.".to_owned());
-        }
-        let mut blocks = vec![block::section("stop.head", "Which one shall I stop?")];
-        blocks.extend(session_blocks("stop.mine", &self.mine));
-        let lines: Vec<String> = self.mine.iter().take(SHOWN).map(SessionLine::words).collect();
-        Message { text: format!("Which one shall I stop? {}", lines.join(" ")), blocks }
-    }
-}
+/// Lines that the accessible text repeats.
+const SPOKEN: usize = 20;
 
 impl AgentRepos {
     pub fn render(&self) -> Message {
@@ -127,7 +90,7 @@ impl AgentRepos {
             blocks.push(block::section(&format!("repos.{index}"), &lines.join("\n")));
         }
         let words: Vec<String> =
-            self.repositories.iter().take(SHOWN).map(|image| format!("{} {}.", image.repo, image.state.words())).collect();
+            self.repositories.iter().take(SPOKEN).map(|image| format!("{} {}.", image.repo, image.state.words())).collect();
         Message { text: format!("{headline}. {}", words.join(" ")), blocks }
     }
 }
@@ -139,10 +102,39 @@ impl AgentHelp {
              here what I do, and open a pull request. Reply in the thread to go on.",
             self.bot
         );
-        let commands = "`/agent status` what runs, for whom, since when\n`/agent repos` the repositories I work in, and how fresh their images are\n\
-                        `/agent stop` stop a session of yours; `/agent stop s-…` stop that one\n`/agent help` this";
+        let commands = "`/agent status` your sessions; `/agent status channel` those of this channel, `/agent status all` everybody's\n\
+                        `/agent repos` the repositories I work in, and how fresh their images are\n\
+                        `/agent stop` stop a session of yours; `/agent stop s-…` stop that one\n\
+                        `/agent link` in whose name your pull requests are opened\n`/agent help` this";
         let blocks = vec![block::section("help.words", &text), block::section("help.commands", commands)];
-        Message { text: format!("{text} Commands: /agent status, /agent repos, /agent stop, /agent help."), blocks }
+        Message { text: format!("{text} Commands: /agent status, /agent repos, /agent stop, /agent link, /agent help."), blocks }
+    }
+}
+
+impl AgentLink {
+    pub fn render(&self) -> Message {
+        let by_app = "Your pull requests are opened by the Longshore app, with your name in their description.";
+        let commits = "Commits of what you ask for carry your name and e-mail address from Slack.";
+        let operator =
+            format!("whoever runs Longshore here can put a GitHub token of yours into its configuration (`people.{}`)", self.user);
+        Message::of_words(match &self.linked {
+            Linked::To { login, url } => format!(
+                "🔗 You are linked to the GitHub account {}: Longshore's configuration has a token of yours, and your pull requests are opened with it, in your name. {commits}",
+                link(url, login),
+            ),
+            Linked::TokenMissing => format!(
+                "⚠️ You are half linked: the configuration speaks of a GitHub token of yours, but there is none. {by_app} {commits}\n*What to do:* {operator} and start it again."
+            ),
+            Linked::TokenRefused => format!(
+                "⚠️ GitHub does not take the token that the configuration has for you, so opening a pull request will fail. {commits}\n*What to do:* {operator} anew and start it again."
+            ),
+            Linked::Unknown => format!(
+                "🔗 The configuration has a GitHub token of yours, and your pull requests are opened with it. GitHub does not answer just now, so I cannot say whose account it is. {commits}"
+            ),
+            Linked::No => format!(
+                "🔗 You are not linked to a GitHub account. {by_app} {commits}\n*To be linked:* {operator}. Signing in by yourself is not possible yet."
+            ),
+        })
     }
 }
 
@@ -152,47 +144,19 @@ impl AgentUnknown {
     }
 }
 
-fn session_blocks(id: &str, sessions: &[SessionLine]) -> Vec<Value> {
-    let shown = sessions.iter().take(SHOWN).enumerate().map(|(index, session)| session.block(&format!("{id}.{index}")));
-    let more = sessions.len().saturating_sub(SHOWN);
-    let more = (more > 0).then(|| block::context(&format!("{id}.more"), &format!("… and {more} more")));
-    shown.chain(more).collect()
-}
-
-impl SessionLine {
-    fn block(&self, id: &str) -> Value {
-        let repo = self.repo.as_ref().map_or("no repository".to_owned(), |repo| format!("*{repo}*"));
-        let thread = self.thread_url.as_ref().map(|url| format!(" · {}", link(url, "thread"))).unwrap_or_default();
-        let markup = format!(
-            "{} {repo} · {} · {}\nfor <@{}> · {}{thread}",
-            self.phase.emoji(),
-            self.phase_words(),
-            elapsed(self.since),
-            self.asker,
-            code(self.session.as_str(), 40),
-        );
-        let mut section = block::section(id, &markup);
-        if self.stoppable && self.phase.is_live() {
-            let stop = block::button("Stop", &Action::Stop(self.session.clone()), self.session.as_str(), Style::Danger);
-            section["accessory"] = block::confirmed(stop, "Stop this session?", "What was done so far is kept.", "Stop", "Let it run");
-        }
-        section
-    }
-
-    fn phase_words(&self) -> String {
-        match self.phase {
-            CardPhase::Queued { place } => format!("place {place}"),
-            phase => phase.words().to_lowercase(),
-        }
-    }
-
-    fn words(&self) -> String {
-        let repo = self.repo.as_ref().map_or("no repository", |repo| repo.as_str());
-        format!("{}: {repo}, {}, {}.", self.session, self.phase_words(), elapsed(self.since))
-    }
-}
-
 impl ImageLine {
+    /// For the foot of a list.
+    pub(super) fn brief(&self) -> String {
+        let state = match &self.state {
+            ImageState::Ready { age, .. } => format!("{} old", elapsed(*age)),
+            ImageState::Building { since, earlier: Some(_) } => format!("being rebuilt for {}", elapsed(*since)),
+            ImageState::Building { since, earlier: None } => format!("first build for {}", elapsed(*since)),
+            ImageState::Missing => "none yet".to_owned(),
+        };
+        let failed = if self.last_failure.is_some() { ", last build failed" } else { "" };
+        format!("{} {state}{failed}", self.repo)
+    }
+
     fn markup(&self) -> String {
         let emoji = match self.state {
             ImageState::Ready { .. } => "🟢",

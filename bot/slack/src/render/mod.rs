@@ -11,15 +11,17 @@ pub mod examples;
 mod notice;
 mod picker;
 mod reply;
+mod sessions;
 mod words;
 
-pub use agent::{AgentHelp, AgentRepos, AgentStatus, AgentStop, AgentUnknown, ImageLine, ImageState, SessionLine};
+pub use agent::{AgentHelp, AgentLink, AgentRepos, AgentUnknown, ImageLine, ImageState, Linked};
 pub use answer::Answer;
 pub use card::{CardPhase, PlanItem, PlanStatus, Rerouting, TurnCard};
 pub use detour::Detour;
 pub use notice::{ImageNotReady, NotAllowed, Notice, QueuedNotice, UnknownRepository};
 pub use picker::{Candidate, PickerDone, RepositoryPicker};
 pub use reply::{DiffStat, FinalReply, Outcome, PullRequestLink, ReceiptPhase};
+pub use sessions::{AgentStatus, AgentStop, PullRequestLine, PullRequestStanding, SessionLine, SessionStage};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

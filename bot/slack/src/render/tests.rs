@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{limits::assert_sendable, *};
+use crate::StatusScope;
 
 /// One line per block, with what each button means; the accessible text first.
 pub(super) fn show(message: &Message) -> String {
@@ -405,58 +406,47 @@ fn short_answers() {
 
 fn line(name: &str, phase: CardPhase) -> SessionLine {
     SessionLine {
-        session: SessionId::parse(name).unwrap(),
+        session: Some(SessionId::parse(name).unwrap()),
         repo: Some(repo("acme/shop")),
+        title: "the checkout page <b>double-charges</b>".to_owned(),
         asker: ana(),
-        phase,
+        stage: SessionStage::Live(phase),
         since: Duration::from_secs(75),
+        age: Duration::from_secs(4_000),
+        pull_request: None,
         thread_url: Some("https://acme.slack.com/archives/C1/p12".to_owned()),
         stoppable: true,
     }
 }
 
-#[test]
-fn agent_status() {
-    let status = AgentStatus {
-        running: vec![line("s-1", CardPhase::Working), SessionLine { stoppable: false, repo: None, ..line("s-2", CardPhase::Choosing) }],
-        queued: vec![line("s-3", CardPhase::Queued { place: 1 })],
-    };
-    assert_snapshot!(show(&status.render()), @r#"
-    text: 2 running, 1 waiting. s-1: acme/shop, working, 1 min 15 s. s-2: no repository, choosing the repository, 1 min 15 s. s-3: acme/shop, place 1, 1 min 15 s.
-    header status.head: 2 running, 1 waiting
-    section status.running.0: 🛠️ *acme/shop* · working · 1 min 15 s
-        for <@U0ANA> · `s-1` · <https://acme.slack.com/archives/C1/p12|thread>  [Stop | stop:s-1 = s-1 danger asks first]
-    section status.running.1: 🧭 no repository · choosing the repository · 1 min 15 s
-        for <@U0ANA> · `s-2` · <https://acme.slack.com/archives/C1/p12|thread>
-    context status.queue: *Waiting*
-    section status.queued.0: 🕒 *acme/shop* · place 1 · 1 min 15 s
-        for <@U0ANA> · `s-3` · <https://acme.slack.com/archives/C1/p12|thread>  [Stop | stop:s-3 = s-3 danger asks first]
-    "#);
-    assert_snapshot!(show(&AgentStatus { running: Vec::new(), queued: Vec::new() }.render()), @r#"
-    text: 💤 Nothing is running, and nothing waits.
-    section words: 💤 Nothing is running, and nothing waits.
-    "#);
+fn idle_line(name: &str) -> SessionLine {
+    let url = "https://github.com/acme/shop/pull/7".to_owned();
+    let pull_request = Some(PullRequestLine { number: 7, url, standing: PullRequestStanding::Open });
+    SessionLine { stage: SessionStage::Idle, pull_request, stoppable: false, ..line(name, CardPhase::Working) }
+}
+
+fn asking_line() -> SessionLine {
+    let stage = SessionStage::Asking { question: "Which currency counts?".to_owned() };
+    SessionLine { session: None, repo: None, stage, stoppable: false, ..line("s-4", CardPhase::Working) }
 }
 
 #[test]
 fn agent_status_of_a_busy_day_fits() {
     let many = |prefix: &str| (0..60).map(|n| line(&format!("{prefix}-{n}"), CardPhase::Working)).collect::<Vec<_>>();
-    let shown = show(&AgentStatus { running: many("a"), queued: many("b") }.render());
-    assert!(shown.contains("… and 40 more"));
-}
-
-#[test]
-fn agent_stop() {
-    assert_snapshot!(show(&AgentStop { mine: vec![line("s-1", CardPhase::Working)] }.render()), @r#"
-    text: Which one shall I stop? s-1: acme/shop, working, 1 min 15 s.
-    section stop.head: Which one shall I stop?
-    section stop.mine.0: 🛠️ *acme/shop* · working · 1 min 15 s
-        for <@U0ANA> · `s-1` · <https://acme.slack.com/archives/C1/p12|thread>  [Stop | stop:s-1 = s-1 danger asks first]
-    "#);
-    assert_snapshot!(show(&AgentStop { mine: Vec::new() }.render()), @r#"
-    text: There is nothing of yours running. `/agent status` shows what else runs.
-    section words: There is nothing of yours running. `/agent status` shows what else runs.
-    "#);
+    let image = |n| ImageLine { repo: repo(&format!("acme/{}-{n}", "r".repeat(90))), state: ImageState::Missing, last_failure: None };
+    let status = AgentStatus {
+        running: many("a"),
+        asking: vec![asking_line(); 60],
+        queued: many("b"),
+        idle: vec![idle_line("s-5"); 60],
+        elsewhere: 60,
+        images: (0..60).map(image).collect(),
+        scope: StatusScope::Mine,
+    };
+    let shown = show(&status.render());
+    for more in ["… and 46 more", "… and 53 more", "55 more: `/agent repos`"] {
+        assert!(shown.contains(more), "no `{more}`: {shown}");
+    }
 }
 
 #[test]
@@ -488,14 +478,15 @@ fn agent_repos() {
 
 #[test]
 fn agent_help_and_wrong_words() {
-    assert_snapshot!(show(&AgentHelp { bot: SlackUserId::parse("U0BOT").unwrap() }.render()), @r#"
-    text: Mention me (<@U0BOT>) in a channel and say what is wrong or what you want. I find the repository, work in a sandbox of my own, show here what I do, and open a pull request. Reply in the thread to go on. Commands: /agent status, /agent repos, /agent stop, /agent help.
+    assert_snapshot!(show(&AgentHelp { bot: SlackUserId::parse("U0BOT").unwrap() }.render()), @r"
+    text: Mention me (<@U0BOT>) in a channel and say what is wrong or what you want. I find the repository, work in a sandbox of my own, show here what I do, and open a pull request. Reply in the thread to go on. Commands: /agent status, /agent repos, /agent stop, /agent link, /agent help.
     section help.words: Mention me (<@U0BOT>) in a channel and say what is wrong or what you want. I find the repository, work in a sandbox of my own, show here what I do, and open a pull request. Reply in the thread to go on.
-    section help.commands: `/agent status` what runs, for whom, since when
+    section help.commands: `/agent status` your sessions; `/agent status channel` those of this channel, `/agent status all` everybody's
         `/agent repos` the repositories I work in, and how fresh their images are
         `/agent stop` stop a session of yours; `/agent stop s-…` stop that one
+        `/agent link` in whose name your pull requests are opened
         `/agent help` this
-    "#);
+    ");
     let crate::AgentCommand::Unknown { word, hint } = crate::AgentCommand::parse("stauts") else { panic!("it is known") };
     assert_snapshot!(show(&AgentUnknown { word, hint }.render()), @r#"
     text: I don't know `stauts`. Did you mean `/agent status`?

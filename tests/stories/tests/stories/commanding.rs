@@ -25,7 +25,7 @@ fn commands_tell_what_runs_and_stop_it() {
 
         ana.slash(room, "/agent status").await?;
         let status = whispers(stage, "U0ANA", room, &session).await?;
-        for part in ["acme/courier", "working", "<@U0ANA>", "running"] {
+        for part in ["acme/courier", "working", "<@U0ANA>", "running", "courier tour, held"] {
             ensure!(status.contains(part), "the status has no `{part}`: {status}");
         }
         ana.slash(room, &format!("/agent stop {session}")).await?;
@@ -68,6 +68,62 @@ fn commands_explain_themselves() {
         talk.reply("U0ANA", "yes")?;
         let refused = ben.slash_in_thread(room, &talk.ts, "/agent status").await;
         assert_eq!(refused, Err(PeopleError::CommandInThread("/agent".to_owned())), "Slack itself refuses");
+        Ok(())
+    });
+}
+
+#[test]
+fn status_shows_mine_the_channels_and_everybodys_with_what_came_of_them() {
+    tell(async |stage| {
+        let room = "C0ROOM59";
+        let (ana, ben) = (stage.slack.person("U0ANA"), stage.slack.person("U0BEN"));
+        let asked = Thread::open(stage, "U0ANA", room, "@longshore coupons are refused on their last valid day")?;
+        asked.done(1).await?;
+        let number = asked.pull().await?.number;
+        let mine = asked.session().await?.id;
+        play(stage, held(Script::for_prompt("courier tour, held for a list"), "list").say("Here I am."));
+        play(stage, Script::for_prompt("courier tour, and this waits").say("It waited."));
+        let running = Thread::open(stage, "U0BEN", room, "@longshore acme/courier: courier tour, held for a list")?;
+        let held = Held::at(&running, 1, "list").await?;
+        let bens = running.session().await?.id;
+        running.reply("U0ANA", "courier tour, and this waits")?;
+        running.shows("Noted.").await?;
+
+        ana.slash(room, "/agent status").await?;
+        let status = whispers(stage, "U0ANA", room, "Yours:").await?;
+        let pull = format!("PR #{number}> open");
+        let permalink = format!("/archives/{room}/p{}", asked.ts.replace('.', ""));
+        for part in [&*mine, &*pull, &*permalink, "1 queued", "courier tour, and this waits", "idle", "acme/storefront", " old"] {
+            ensure!(status.contains(part), "no `{part}`: {status}");
+        }
+        ensure!(!status.contains("courier tour, held for a list"), "ben's turn is not hers: {status}");
+        ensure!(status.contains("of other people's"), "nothing says that others are at work: {status}");
+
+        ben.slash(room, "/agent status channel").await?;
+        let status = whispers(stage, "U0BEN", room, "This channel:").await?;
+        for part in [&*mine, &*bens, "1 running", "1 queued", "1 idle", "There is no pool"] {
+            ensure!(status.contains(part), "no `{part}`: {status}");
+        }
+        ben.slash("C0ROOM60", "/agent status all").await?;
+        let status = whispers(stage, "U0BEN", "C0ROOM60", "Everybody:").await?;
+        ensure!(status.contains(&bens), "{status}");
+        held.let_go().await?;
+        running.done(1).await?;
+        running.turn(2).await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn link_says_whose_account_opens_the_pull_requests() {
+    tell(async |stage| {
+        let room = "C0ROOM60";
+        let ana = stage.slack.person("U0ANA");
+        ana.slash(room, "/agent link").await?;
+        let linked = whispers(stage, "U0ANA", room, "You are linked to the GitHub account").await?;
+        ensure!(linked.contains("/ana|ana>") && linked.contains("in your name"), "{linked}");
+        ana.slash(room, "/agent status chanel").await?;
+        whispers(stage, "U0ANA", room, "Did you mean `/agent status channel`?").await?;
         Ok(())
     });
 }

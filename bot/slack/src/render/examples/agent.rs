@@ -6,37 +6,71 @@ use longshore_session::SessionId;
 
 use super::{Example, ana, ben, bot, for_one, repo};
 use crate::{
-    AgentCommand,
-    render::{AgentHelp, AgentRepos, AgentStatus, AgentStop, AgentUnknown, CardPhase, ImageLine, ImageState, SessionLine},
+    AgentCommand, StatusScope,
+    render::{
+        AgentHelp, AgentLink, AgentRepos, AgentStatus, AgentStop, AgentUnknown, CardPhase, ImageLine, ImageState, Linked, PullRequestLine,
+        PullRequestStanding, SessionLine, SessionStage,
+    },
 };
 
 pub(super) fn all() -> Vec<Example> {
-    let idle = AgentStatus { running: Vec::new(), queued: Vec::new() };
+    let idle = status(StatusScope::Mine);
     let busy = AgentStatus {
         running: vec![
             line("s-7k2m9q4dxw", CardPhase::Working),
-            SessionLine { stoppable: false, repo: None, asker: ben(), ..line("s-3p8w1r6tzn", CardPhase::Choosing) },
+            SessionLine { session: None, stoppable: false, repo: None, ..line("s-3p8w1r6tzn", CardPhase::Choosing) },
         ],
-        queued: vec![line("s-9c5h2v7bqe", CardPhase::Queued { place: 1 })],
+        asking: vec![asking()],
+        queued: vec![SessionLine { stoppable: false, ..line("s-9c5h2v7bqe", CardPhase::Queued { place: 1 }) }],
+        idle: vec![idle_line("s-2b6n8x4jka", PullRequestStanding::Open), idle_line("s-5d1f7h3mzp", PullRequestStanding::Merged)],
+        elsewhere: 3,
+        images: images(),
+        ..status(StatusScope::Mine)
     };
-    let busiest = AgentStatus { running: (0..25).map(|n| line(&format!("s-{n:010}"), CardPhase::Working)).collect(), queued: Vec::new() };
+    let channel = AgentStatus {
+        running: vec![SessionLine { asker: ben(), stoppable: true, ..line("s-3p8w1r6tzn", CardPhase::Preparing) }],
+        idle: vec![
+            idle_line("s-2b6n8x4jka", PullRequestStanding::Draft),
+            idle_line("s-5d1f7h3mzp", PullRequestStanding::Closed),
+            idle_line("s-8r4t2y6wqc", PullRequestStanding::Unknown),
+        ],
+        elsewhere: 1,
+        ..status(StatusScope::Channel)
+    };
+    let busiest =
+        AgentStatus { running: (0..25).map(|n| line(&format!("s-{n:010}"), CardPhase::Working)).collect(), ..status(StatusScope::All) };
     let mine = AgentStop { mine: vec![line("s-7k2m9q4dxw", CardPhase::Working)] };
     let nothing = AgentStop { mine: Vec::new() };
     let repositories = AgentRepos { repositories: images() };
     let none = AgentRepos { repositories: Vec::new() };
     let help = AgentHelp { bot: bot() };
     let mut list = vec![
-        for_one("agent-status", "`/agent status`: what runs and what waits.", &busy, AgentStatus::render),
-        for_one("agent-status-idle", "The same where nothing does.", &idle, AgentStatus::render),
-        for_one("agent-status-many", "The same with more sessions than a message can list.", &busiest, AgentStatus::render),
+        for_one("agent-status", "`/agent status`: my sessions, and what I have to answer.", &busy, AgentStatus::render),
+        for_one("agent-status-idle", "The same where I have none.", &idle, AgentStatus::render),
+        for_one("agent-status-channel", "`/agent status channel`: those of the channel.", &channel, AgentStatus::render),
+        for_one("agent-status-many", "`/agent status all`, with more sessions than a message can list.", &busiest, AgentStatus::render),
         for_one("agent-stop", "`/agent stop`: mine, to choose from.", &mine, AgentStop::render),
         for_one("agent-stop-nothing", "The same where nothing of mine runs.", &nothing, AgentStop::render),
         for_one("agent-repos", "`/agent repos`: the repositories, and how fresh their images are.", &repositories, AgentRepos::render),
         for_one("agent-repos-none", "The same before there is a manifest.", &none, AgentRepos::render),
         for_one("agent-help", "`/agent help`, and `/agent` alone.", &help, AgentHelp::render),
     ];
+    list.extend(links());
     list.extend(unknown());
     list
+}
+
+fn links() -> impl Iterator<Item = Example> {
+    let account = Linked::To { login: "ana".to_owned(), url: "https://github.com/ana".to_owned() };
+    [
+        ("agent-link", "`/agent link`: the configuration has a token of mine.", account),
+        ("agent-link-none", "The same where it has none.", Linked::No),
+        ("agent-link-missing", "The same where the token's variable is not set.", Linked::TokenMissing),
+        ("agent-link-refused", "The same where GitHub does not take the token.", Linked::TokenRefused),
+        ("agent-link-unknown", "The same while GitHub does not answer.", Linked::Unknown),
+    ]
+    .into_iter()
+    .map(|(name, when, linked)| for_one(name, when, &AgentLink { user: ana(), linked }, AgentLink::render))
 }
 
 fn unknown() -> impl Iterator<Item = Example> {
@@ -48,20 +82,41 @@ fn unknown() -> impl Iterator<Item = Example> {
     .into_iter()
     .filter_map(|(name, when, typed)| match AgentCommand::parse(typed) {
         AgentCommand::Unknown { word, hint } => Some(for_one(name, when, &AgentUnknown { word, hint }, AgentUnknown::render)),
-        AgentCommand::Status | AgentCommand::Repos | AgentCommand::Help | AgentCommand::Stop(_) => None,
+        AgentCommand::Status(_) | AgentCommand::Repos | AgentCommand::Link | AgentCommand::Help | AgentCommand::Stop(_) => None,
     })
 }
 
-fn line(session: &str, phase: CardPhase) -> SessionLine {
+/// Nothing at all.
+fn status(scope: StatusScope) -> AgentStatus {
+    let (running, asking, queued, idle) = Default::default();
+    AgentStatus { scope, running, asking, queued, idle, elsewhere: 0, images: Vec::new() }
+}
+
+pub(super) fn line(session: &str, phase: CardPhase) -> SessionLine {
     SessionLine {
-        session: SessionId::parse(session).unwrap(),
+        session: Some(SessionId::parse(session).unwrap()),
         repo: Some(repo("acme/storefront")),
+        title: "the checkout page double-charges on retry".to_owned(),
         asker: ana(),
-        phase,
+        stage: SessionStage::Live(phase),
         since: Duration::from_secs(75),
+        age: Duration::from_secs(4_000),
+        pull_request: None,
         thread_url: Some("https://longshore-demo.slack.com/archives/C0CHECKOUT/p1790000000000100".to_owned()),
         stoppable: true,
     }
+}
+
+/// A prompt that waits for somebody to pick its repository.
+pub(super) fn asking() -> SessionLine {
+    let stage = SessionStage::Asking { question: "Which repository is this about?".to_owned() };
+    SessionLine { session: None, repo: None, stage, stoppable: false, ..line("s-1", CardPhase::Choosing) }
+}
+
+pub(super) fn idle_line(session: &str, standing: PullRequestStanding) -> SessionLine {
+    let url = "https://github.com/acme/storefront/pull/7".to_owned();
+    let pull_request = Some(PullRequestLine { number: 7, url, standing });
+    SessionLine { stage: SessionStage::Idle, pull_request, stoppable: false, ..line(session, CardPhase::Done) }
 }
 
 fn images() -> Vec<ImageLine> {

@@ -88,6 +88,9 @@ fn every_variant_has_an_example() {
         NotAllowed after "NotAllowed": Workspace, Channel, User;
         ImageNotReady after "ImageNotReady": Building, Failed, Missing;
         ImageState after "state:": Ready, Building, Missing;
+        SessionStage after "stage:": Live, Asking, Idle;
+        PullRequestStanding after "standing:": Open, Draft, Merged, Closed, Unknown;
+        Linked after "linked:": To, TokenMissing, TokenRefused, Unknown, No;
         Notice after "Notice": Empty, StopAsked, NothingToStop, EndingAlready, PromptReplaced, EditTooLate, PromptWithdrawn, Outdated,
             PullRequestAsked, Broken, Update;
     }
