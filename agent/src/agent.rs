@@ -214,15 +214,9 @@ impl Agent {
             }
             Some(id) if self.session.as_ref() == Some(&id) => Ok(id),
             Some(id) => {
-                let offers = |pointer: &str| {
-                    let answer = self.answers.get(wire::INITIALIZE).and_then(|answer| answer.as_ref().ok());
-                    answer
-                        .and_then(|answer| answer.pointer(pointer))
-                        .is_some_and(|offer| !matches!(offer, Value::Null | Value::Bool(false)))
-                };
-                let message = if offers("/agentCapabilities/sessionCapabilities/resume") {
+                let message = if self.offers("/agentCapabilities/sessionCapabilities/resume") {
                     wire::resume_session(&id, cwd, mcp)
-                } else if offers("/agentCapabilities/loadSession") {
+                } else if self.offers("/agentCapabilities/loadSession") {
                     wire::load_session(&id, cwd, mcp)
                 } else {
                     return Err(AgentError::CannotResume);
@@ -237,6 +231,12 @@ impl Agent {
         }
     }
 
+    /// What the agent said of itself in the introduction.
+    fn offers(&self, pointer: &str) -> bool {
+        let answer = self.answers.get(wire::INITIALIZE).and_then(|answer| answer.as_ref().ok());
+        answer.and_then(|answer| answer.pointer(pointer)).is_some_and(|offer| !matches!(offer, Value::Null | Value::Bool(false)))
+    }
+
     /// The conversation that was started or resumed last.
     pub fn session(&self) -> Option<&AgentSessionId> {
         self.session.as_ref()
@@ -245,6 +245,16 @@ impl Agent {
     /// Turns sent whose end was not read yet: at most one, unless the agent's files were tampered with.
     pub fn running(&self) -> impl Iterator<Item = TurnId> {
         self.running.keys().copied()
+    }
+
+    /// Whether the turn's prompt was written, by this process or an earlier one.
+    pub fn has_prompt(&self, turn: TurnId) -> bool {
+        self.carrier.has_sent(&wire::prompt_id(turn))
+    }
+
+    /// Whether the agent takes [`ContentBlock::Image`]; known once a conversation was started.
+    pub fn takes_images(&self) -> bool {
+        self.offers("/agentCapabilities/promptCapabilities/image")
     }
 
     /// Gives the agent its next piece of work, once per turn however often it is called.

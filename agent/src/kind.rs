@@ -12,6 +12,14 @@ pub enum AgentKind {
     OpenCode,
 }
 
+/// Whether the model can look at pictures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ModelSight {
+    #[default]
+    Images,
+    TextOnly,
+}
+
 /// What any agent needs to know to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaunchSettings {
@@ -24,6 +32,7 @@ pub struct LaunchSettings {
     /// Tokens that the model's context holds, and that one answer may have.
     pub context_tokens: u32,
     pub output_tokens: u32,
+    pub sight: ModelSight,
     /// The variable that holds the sandbox's own token.
     pub token_variable: String,
     /// The sandbox user's home: the agent keeps its conversation there, so it must be a part of snapshots.
@@ -43,6 +52,7 @@ impl LaunchSettings {
             small_model: small_model.into(),
             context_tokens: 200_000,
             output_tokens: 32_000,
+            sight: ModelSight::default(),
             token_variable: "LONGSHORE_TOKEN".to_owned(),
             home: "/home/agent".to_owned(),
             workspace: "/workspace".to_owned(),

@@ -13,7 +13,7 @@ mod wire;
 pub use agent::{Agent, AgentError, AgentOutput, AgentSettings, InsertState, PromptState, StartSession};
 pub use carrier::{Carrier, CarrierError, Delivery};
 pub use describe::describe;
-pub use kind::{AgentKind, Launch, LaunchSettings};
+pub use kind::{AgentKind, Launch, LaunchSettings, ModelSight};
 pub use output::{Cursor, OutputError, OutputLimits};
 pub use update::{
     AgentSessionId, AgentUpdate, FileChange, InvalidAgentId, PlanEntry, PlanStatus, StopReason, ToolCall, ToolCallId, ToolKind,

@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::{kind::LaunchSettings, wire::McpServer};
+use crate::{
+    kind::{LaunchSettings, ModelSight},
+    wire::McpServer,
+};
 
 /// The provider's name within OpenCode.
 const PROVIDER: &str = "longshore";
@@ -25,7 +28,16 @@ pub fn command(settings: &LaunchSettings) -> Vec<String> {
 
 /// Variables, none of them secret.
 pub fn environment(settings: &LaunchSettings) -> Vec<(String, String)> {
-    let model = json!({"limit": {"context": settings.context_tokens, "output": settings.output_tokens}});
+    let input: &[&str] = match settings.sight {
+        ModelSight::Images => &["text", "image"],
+        ModelSight::TextOnly => &["text"],
+    };
+    let model = json!({
+        "limit": {"context": settings.context_tokens, "output": settings.output_tokens},
+        // Without this, OpenCode replaces a picture by a remark that the model cannot see it.
+        "attachment": settings.sight == ModelSight::Images,
+        "modalities": {"input": input, "output": ["text"]},
+    });
     let mut models = serde_json::Map::new();
     for name in [&settings.model, &settings.small_model] {
         models.insert(name.clone(), model.clone());

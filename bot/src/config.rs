@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use longshore_agent::ModelSight;
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -93,6 +94,9 @@ pub struct ModelSection {
     pub api_key_env: String,
     /// The model that the coding agent works with.
     pub agent: String,
+    /// Whether that model can look at pictures. One that cannot is told where they lie.
+    #[serde(default = "yes")]
+    pub images: bool,
     /// The fast model that works out the repository; without it, words alone decide.
     pub classifier: Option<String>,
     /// Milliseconds that the classifier may take before words alone decide.
@@ -147,6 +151,10 @@ pub struct LimitSection {
     pub silence_seconds: u64,
     /// Seconds that the agent may take to come up.
     pub agent_start_seconds: u64,
+    /// Files that a prompt may have, and that the agent may attach in one turn.
+    pub files: u64,
+    /// Megabytes (of 1024 × 1024 bytes) that one of them may have.
+    pub file_mb: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -212,6 +220,8 @@ impl Config {
             ("limits", "turn_seconds", self.limits.turn_seconds),
             ("limits", "silence_seconds", self.limits.silence_seconds),
             ("limits", "agent_start_seconds", self.limits.agent_start_seconds),
+            ("limits", "files", self.limits.files),
+            ("limits", "file_mb", self.limits.file_mb),
             ("sandboxes", "idle_minutes", self.sandboxes.idle_minutes),
             ("images", "at_once", self.images.at_once as u64),
         ] {
@@ -255,6 +265,19 @@ impl Config {
     }
 }
 
+impl ModelSection {
+    pub fn sight(&self) -> ModelSight {
+        if self.images { ModelSight::Images } else { ModelSight::TextOnly }
+    }
+}
+
+impl LimitSection {
+    /// Bytes that one file may have.
+    pub fn file_bytes(&self) -> u64 {
+        self.file_mb.saturating_mul(1024 * 1024)
+    }
+}
+
 impl Default for SandboxSection {
     fn default() -> Self {
         Self { docker_socket: None, namespace: "longshore".to_owned(), gateway_port: 7353, allow_private: Vec::new(), idle_minutes: 30 }
@@ -269,7 +292,7 @@ impl Default for HttpSection {
 
 impl Default for LimitSection {
     fn default() -> Self {
-        Self { turn_seconds: 3600, silence_seconds: 600, agent_start_seconds: 60 }
+        Self { turn_seconds: 3600, silence_seconds: 600, agent_start_seconds: 60, files: 10, file_mb: 20 }
     }
 }
 
@@ -315,6 +338,10 @@ fn classifier_ms() -> u64 {
 
 fn one() -> usize {
     1
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[cfg(test)]

@@ -12,11 +12,20 @@ use std::{
 use anyhow::{Context, Result};
 use base64::Engine as _;
 use hmac::{Hmac, Mac};
-use longshore_agent::{AgentKind, Launch, LaunchSettings, McpServer, opencode};
+use longshore_agent::{AgentKind, Launch, LaunchSettings, McpServer, ModelSight, opencode};
 use longshore_gateway::{EgressRule, LlmRight, Pass, Passes, PushRule, SandboxToken, ToolRight};
 use longshore_sandbox::GATEWAY_HOST;
 use longshore_session::{RepositoryManifest, SandboxId, SessionId};
 use sha2::Sha256;
+
+/// The models that agents work with.
+#[derive(Debug, Clone, Copy)]
+pub struct Models<'a> {
+    pub agent: &'a str,
+    /// For titles and summaries.
+    pub small: &'a str,
+    pub sight: ModelSight,
+}
 
 /// Who is admitted, and on whose behalf.
 pub struct Sandboxes {
@@ -30,8 +39,8 @@ pub struct Sandboxes {
 
 impl Sandboxes {
     /// Reads the secret from the data folder, or makes it there at the first start.
-    pub fn open(data: &Path, port: u16, model: &str, small_model: &str) -> Result<Self> {
-        let settings = LaunchSettings::new(gateway_url(port), model, small_model);
+    pub fn open(data: &Path, port: u16, models: &Models<'_>) -> Result<Self> {
+        let settings = LaunchSettings { sight: models.sight, ..LaunchSettings::new(gateway_url(port), models.agent, models.small) };
         Ok(Self {
             passes: Passes::new(),
             owners: Mutex::default(),
@@ -167,7 +176,7 @@ mod tests {
     #[test]
     fn a_token_is_known_again_after_a_restart_and_differs_by_sandbox_and_installation() {
         let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let open = |data: &Path| Sandboxes::open(data, 7353, "m", "m").unwrap();
+        let open = |data: &Path| Sandboxes::open(data, 7353, &Models { agent: "m", small: "m", sight: ModelSight::Images }).unwrap();
         let (first, second) = (SandboxId::parse("b-1").unwrap(), SandboxId::parse("b-2").unwrap());
         let token = open(folder.path()).token(&first).expose().to_owned();
         assert_eq!(open(folder.path()).token(&first).expose(), token);

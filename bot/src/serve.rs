@@ -33,7 +33,7 @@ use crate::{
     outbox::{self, Outbox},
     overview::Pulls,
     routing,
-    sandboxes::Sandboxes,
+    sandboxes::{Models, Sandboxes},
     tools::{AgentTools, AppCredentials, ModelWatch},
 };
 
@@ -56,7 +56,8 @@ pub async fn serve(file: &Path) -> Result<()> {
 
     let shutdown = CancellationToken::new();
     let small_model = config.model.classifier.as_deref().unwrap_or(&config.model.agent);
-    let sandboxes = Sandboxes::open(&config.data, config.sandboxes.gateway_port, &config.model.agent, small_model)?;
+    let models = Models { agent: &config.model.agent, small: small_model, sight: config.model.sight() };
+    let sandboxes = Sandboxes::open(&config.data, config.sandboxes.gateway_port, &models)?;
     let builder = ImageBuilder::new(docker, image_config(&config)?);
     let images = Images::new(store.clone(), builder, config.images.at_once, shutdown.clone());
     let (outbox, nudged) = Outbox::new();

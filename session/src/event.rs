@@ -36,6 +36,67 @@ pub struct PromptFile {
     pub url: Option<String>,
 }
 
+/// A prompt's file, as a turn has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenFile {
+    /// As the person named it.
+    pub name: String,
+    pub fate: FileFate,
+}
+
+/// What became of a prompt's file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fate", rename_all = "snake_case")]
+pub enum FileFate {
+    /// It is in the sandbox.
+    Placed {
+        path: String,
+        bytes: u64,
+        kind: FileKind,
+    },
+    Unread {
+        why: Unread,
+    },
+}
+
+/// What a file holds, by its first bytes: what its sender says of it may be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileKind {
+    Png,
+    Jpeg,
+    Gif,
+    Webp,
+    Other,
+}
+
+/// Why a file did not get into the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum Unread {
+    TooLarge {
+        limit_mb: u64,
+    },
+    /// More files came than a prompt may have.
+    TooMany {
+        limit: u64,
+    },
+    /// With those before it, it would be more than a prompt may have in all.
+    TooMuch {
+        limit_mb: u64,
+    },
+    /// A link to a file on another service, which the bot cannot open.
+    Elsewhere,
+    /// Deleted, or hidden from the bot.
+    Gone,
+    /// The Slack app lacks the permission to read files.
+    NotAllowed,
+    /// Slack did not give it, although it was asked several times.
+    Failed,
+    /// It could not be written in the sandbox.
+    Unwritten,
+}
+
 /// Something that a person said in the thread, to other people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {
@@ -192,6 +253,11 @@ pub enum Event {
     TurnStarted {
         turn: TurnId,
         prompt: PromptId,
+    },
+    /// The prompt's files were fetched, as far as that was possible.
+    FilesTaken {
+        turn: TurnId,
+        files: Vec<TakenFile>,
     },
     /// The sandbox is there, in sync with its branch, and the agent was handed the prompt.
     TurnRunning {

@@ -9,7 +9,8 @@ mod store;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use event::{
-    AgentActivity, Event, Phase, PlanEntry, PlanStatus, Prompt, PromptFile, PullRequestRef, Said, ToolResult, TurnFailure, TurnOutcome,
+    AgentActivity, Event, FileFate, FileKind, Phase, PlanEntry, PlanStatus, Prompt, PromptFile, PullRequestRef, Said, TakenFile,
+    ToolResult, TurnFailure, TurnOutcome, Unread,
 };
 pub use ids::{
     ChannelId, InvalidId, MessageTs, Person, PromptId, RepoName, SandboxId, SessionId, SlackEventId, SlackUserId, TeamId, ThreadKey, TurnId,

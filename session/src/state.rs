@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentActivity, Event, MessageTs, Phase, Prompt, PromptId, PullRequestRef, SandboxId, SlackUserId, Timestamp, TurnFailure, TurnId,
-    TurnOutcome,
+    AgentActivity, Event, MessageTs, Phase, Prompt, PromptId, PullRequestRef, SandboxId, SlackUserId, TakenFile, Timestamp, TurnFailure,
+    TurnId, TurnOutcome,
 };
 
 /// What the session is doing now.
@@ -67,6 +67,11 @@ pub enum Command {
     },
     Stop {
         by: SlackUserId,
+    },
+    /// The prompt's files are in the sandbox, as far as they could be read.
+    TookFiles {
+        turn: TurnId,
+        files: Vec<TakenFile>,
     },
     /// The sandbox is ready and synced.
     SandboxReady {
@@ -203,6 +208,12 @@ impl SessionState {
                 Ok(Decision { events: vec![Event::PromptWithdrawn { prompt }], effects: Vec::new() })
             }
             Command::Stop { by } => self.stop(by),
+            Command::TookFiles { turn, files } => match &self.activity {
+                Activity::Preparing { turn: running, .. } if *running == turn => {
+                    Ok(Decision { events: vec![Event::FilesTaken { turn, files }], effects: Vec::new() })
+                }
+                _ => Err(Rejection::StaleTurn),
+            },
             Command::SandboxReady { turn, sandbox } => match &self.activity {
                 Activity::Preparing { turn: running, prompt } if *running == turn => Ok(Decision {
                     effects: vec![Effect::Prompt { turn, prompt: prompt.clone(), sandbox: sandbox.clone() }],
@@ -312,7 +323,7 @@ impl SessionState {
             }
             Event::TurnEnded { .. } => self.activity = Activity::Idle,
             Event::PullRequestOpened { pull_request } => self.pull_request = Some(pull_request.clone()),
-            Event::Agent { .. } | Event::PhaseReached { .. } => {}
+            Event::Agent { .. } | Event::FilesTaken { .. } | Event::PhaseReached { .. } => {}
         }
     }
 

@@ -362,7 +362,12 @@ async fn a_429_is_waited_out_and_a_refusal_says_what_to_do() {
 async fn files_go_up_and_come_down() {
     let connected = Connected::start(workspace()).await;
     let client = SlackClient::new(&config(&connected.slack)).unwrap();
-    let file = NewFile { name: "log.txt".to_owned(), mimetype: Some("text/plain".to_owned()), content: b"a log line".to_vec() };
+    let file = NewFile {
+        name: "log.txt".to_owned(),
+        mimetype: Some("text/plain".to_owned()),
+        content: b"a log line".to_vec(),
+        ..NewFile::default()
+    };
     let post = NewPost { text: "@longshore see".to_owned(), thread_ts: None, files: vec![file] };
     let ts = connected.slack.person("U0ANA").post_with("C0CHECKOUT", post).unwrap();
     let received =

@@ -3,6 +3,7 @@
 mod actor;
 mod agent_words;
 mod card;
+mod files;
 mod prepare;
 mod reply;
 mod view;

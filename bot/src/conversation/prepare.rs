@@ -3,8 +3,11 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use longshore_sandbox::{EngineError, Exec, ImageRef, Process, SandboxState, StartSandbox};
-use longshore_session::{Person, Phase, RepositoryManifest, SandboxId, SandboxRecord, SessionRecord, Timestamp, TurnFailure};
+use longshore_session::{
+    Person, Phase, Prompt, RepositoryManifest, SandboxId, SandboxRecord, SessionRecord, TakenFile, Timestamp, TurnFailure,
+};
 
+use super::files;
 use crate::{app::App, images::NotReady};
 
 const SYNC_TIMEOUT: Duration = Duration::from_secs(300);
@@ -13,6 +16,8 @@ const SYNC_TIMEOUT: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub struct Prepared {
     pub sandbox: SandboxId,
+    /// The prompt's files, as far as they could be had.
+    pub files: Vec<TakenFile>,
     pub reached: Vec<(Phase, Timestamp)>,
 }
 
@@ -41,31 +46,51 @@ git checkout --quiet --force -B "$BRANCH" "$start"
 const IDENTIFY: &str = r#"git config user.name "$AUTHOR_NAME" && git config user.email "$AUTHOR_EMAIL""#;
 
 /// `kept` is the sandbox that the session still has, if it has one.
-pub async fn prepare(app: Arc<App>, record: SessionRecord, author: Person, kept: Option<SandboxId>) -> Result<Prepared, TurnFailure> {
+pub async fn prepare(app: Arc<App>, record: SessionRecord, prompt: Prompt, kept: Option<SandboxId>) -> Result<Prepared, TurnFailure> {
+    let (ready, fetched) = tokio::join!(ready(&app, &record, &prompt.author, kept.clone()), files::fetch(&app, &prompt));
+    let (sandbox, reached) = ready?;
+    match files::place(&app, &sandbox, &prompt, fetched).await {
+        Ok(files) => Ok(Prepared { sandbox, files, reached }),
+        Err(failure) => {
+            if kept.as_ref() != Some(&sandbox) {
+                discard(&app, &sandbox).await;
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// A sandbox on the session's branch, and when it got how far.
+async fn ready(
+    app: &App,
+    record: &SessionRecord,
+    author: &Person,
+    kept: Option<SandboxId>,
+) -> Result<(SandboxId, Vec<(Phase, Timestamp)>), TurnFailure> {
     let Some(manifest) = app.manifest(&record.repo) else {
         return Err(TurnFailure::NoImage { detail: format!("there is no manifest for {} any more", record.repo) });
     };
     let mut reached = Vec::new();
     if let Some(sandbox) = kept {
-        match take_up(&app, &sandbox, &author, &mut reached).await {
-            Ok(Alive::Yes) => return Ok(Prepared { sandbox, reached }),
+        match take_up(app, &sandbox, author, &mut reached).await {
+            Ok(Alive::Yes) => return Ok((sandbox, reached)),
             // It ended between two turns, perhaps in this very moment: a new one takes its place.
             Ok(Alive::No) | Err(TurnFailure::SandboxKilled { .. }) => reached.clear(),
             Err(failure) => return Err(failure),
         }
     }
-    let sandbox = start(&app, &record, manifest).await?;
+    let sandbox = start(app, record, manifest).await?;
     reached.push((Phase::SandboxReady, app.clock.now()));
     let readied = async {
-        sync(&app, &record, manifest, &sandbox).await?;
-        identify(&app, &sandbox, &author).await
+        sync(app, record, manifest, &sandbox).await?;
+        identify(app, &sandbox, author).await
     };
     if let Err(failure) = readied.await {
-        discard(&app, &sandbox).await;
+        discard(app, &sandbox).await;
         return Err(failure);
     }
     reached.push((Phase::Synced, app.clock.now()));
-    Ok(Prepared { sandbox, reached })
+    Ok((sandbox, reached))
 }
 
 /// Makes the sandbox of the turn before ready for this one.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use longshore_session::{
-    Activity, AgentActivity, Event, MessageTs, Phase, PlanEntry, Prompt, SandboxId, SessionState, Timestamp, TurnId, TurnOutcome,
+    Activity, AgentActivity, Event, MessageTs, Phase, PlanEntry, Prompt, SandboxId, SessionState, TakenFile, Timestamp, TurnId, TurnOutcome,
 };
 
 /// What a list shows of a session.
@@ -21,6 +21,8 @@ pub struct Standing {
 pub struct TurnView {
     pub started: Option<Timestamp>,
     pub sandbox: Option<SandboxId>,
+    /// What became of the prompt's files.
+    pub files: Vec<TakenFile>,
     pub plan: Vec<PlanEntry>,
     /// What the agent does now.
     pub step: Option<String>,
@@ -59,6 +61,7 @@ impl View {
                 self.turns.entry(*turn).or_default().sandbox = Some(sandbox.clone());
                 self.since = Some(at);
             }
+            Event::FilesTaken { turn, files } => self.turns.entry(*turn).or_default().files.clone_from(files),
             Event::Agent { turn, activity } => self.turns.entry(*turn).or_default().agent(activity),
             Event::PhaseReached { turn, phase, at } => {
                 let phases = &mut self.turns.entry(*turn).or_default().phases;

@@ -85,7 +85,7 @@ pub(crate) fn turns(events: &[Event]) -> Vec<TurnReport> {
             Event::PromptAccepted { prompt } => {
                 prompts.insert(prompt.id.clone(), prompt);
             }
-            Event::PromptEdited { .. } | Event::PromptWithdrawn { .. } | Event::Agent { .. } => {}
+            Event::PromptEdited { .. } | Event::PromptWithdrawn { .. } | Event::FilesTaken { .. } | Event::Agent { .. } => {}
             Event::StopRequested { .. } | Event::TurnFinishing { .. } | Event::PullRequestOpened { .. } => {}
             Event::TurnStarted { turn, prompt } => {
                 let prompt = prompts.get(prompt);

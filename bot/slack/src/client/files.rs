@@ -56,6 +56,14 @@ impl SlackClient {
         Ok(id)
     }
 
+    /// What Slack says of a file now. Needs `files:read`.
+    pub async fn file_info(&self, id: &str) -> Result<FileRef, SlackError> {
+        const METHOD: &str = "files.info";
+        let answer = self.read(METHOD, &[("file", id.to_owned())]).await?;
+        let file = answer.get("file").and_then(FileRef::read);
+        file.ok_or_else(|| SlackError::Transient { method: METHOD, reason: "the answer has no file".to_owned() })
+    }
+
     /// Reads a file that came with a post, up to `limit` bytes. Needs `files:read`.
     pub async fn download_file(&self, file: &FileRef, limit: usize) -> Result<Bytes, SlackError> {
         const METHOD: &str = "file download";

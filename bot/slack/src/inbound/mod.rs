@@ -104,6 +104,19 @@ pub struct FileRef {
     pub url: Option<String>,
 }
 
+impl FileRef {
+    /// Reads Slack's file object. None where it is none.
+    pub(crate) fn read(raw: &Value) -> Option<Self> {
+        Some(Self {
+            id: text_at(raw, "/id")?.to_owned(),
+            name: text_at(raw, "/name").or_else(|| text_at(raw, "/title")).unwrap_or("file").to_owned(),
+            mimetype: text_at(raw, "/mimetype").unwrap_or("application/octet-stream").to_owned(),
+            size: raw.get("size").and_then(Value::as_u64),
+            url: text_at(raw, "/url_private_download").or_else(|| text_at(raw, "/url_private")).map(str::to_owned),
+        })
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct EditedPost {
     pub team: TeamId,
@@ -285,7 +298,7 @@ fn post(team: TeamId, event: &Value, bot: &BotIdentity) -> Parsed<Post> {
         user: id::<SlackUserId>(event, "/user")?,
         mentions_bot: text::mentions(raw, &bot.user) || text_at(event, "/type") == Some("app_mention"),
         text: text::readable(raw, &bot.user),
-        files: files.iter().filter_map(file).collect(),
+        files: files.iter().filter_map(FileRef::read).collect(),
     })
 }
 
@@ -379,16 +392,6 @@ fn channel_kind(told: Option<&str>, channel: &ChannelId) -> ChannelKind {
         (Some("group"), _) | (None, Some('G')) => ChannelKind::PrivateChannel,
         _ => ChannelKind::Channel,
     }
-}
-
-fn file(raw: &Value) -> Option<FileRef> {
-    Some(FileRef {
-        id: text_at(raw, "/id")?.to_owned(),
-        name: text_at(raw, "/name").or_else(|| text_at(raw, "/title")).unwrap_or("file").to_owned(),
-        mimetype: text_at(raw, "/mimetype").unwrap_or("application/octet-stream").to_owned(),
-        size: raw.get("size").and_then(Value::as_u64),
-        url: text_at(raw, "/url_private_download").or_else(|| text_at(raw, "/url_private")).map(str::to_owned),
-    })
 }
 
 fn text_at<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {

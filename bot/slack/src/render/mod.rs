@@ -8,6 +8,7 @@ mod block;
 mod card;
 mod detour;
 pub mod examples;
+mod files;
 mod notice;
 mod picker;
 mod reply;
@@ -18,6 +19,7 @@ pub use agent::{AgentHelp, AgentLink, AgentRepos, AgentUnknown, ImageLine, Image
 pub use answer::Answer;
 pub use card::{CardPhase, PlanItem, PlanStatus, Rerouting, TurnCard};
 pub use detour::Detour;
+pub use files::{UnreadFiles, words as unread_words};
 pub use notice::{ImageNotReady, NotAllowed, Notice, QueuedNotice, UnknownRepository};
 pub use picker::{Candidate, PickerDone, RepositoryPicker};
 pub use reply::{DiffStat, FinalReply, Outcome, PullRequestLink, ReceiptPhase};

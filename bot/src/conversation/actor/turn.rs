@@ -13,6 +13,7 @@ use super::{Actor, Batch, Done, Link};
 use crate::conversation::{
     agent_words,
     card::Painter,
+    files,
     prepare::{self, Prepared},
     reply::{self, Ended},
     work::{self, Saved},
@@ -37,6 +38,13 @@ impl Actor {
         let mut batch = Batch::default();
         for (phase, at) in prepared.reached {
             let _ = self.decide(&mut batch, Command::Reached { turn, phase, at });
+        }
+        if !prepared.files.is_empty() {
+            let unread = files::unread(&prepared.files);
+            let took = self.decide(&mut batch, Command::TookFiles { turn, files: prepared.files });
+            if let (Ok(()), Some(unread)) = (took, unread) {
+                batch.outbox.push(self.owed(unread.render(), "notice", format!("{}:unread:{turn}", self.record.id))?);
+            }
         }
         // Stopped meanwhile: the sandbox stays for the next prompt.
         let _ = self.decide(&mut batch, Command::SandboxReady { turn, sandbox: prepared.sandbox });
@@ -65,9 +73,14 @@ impl Actor {
         };
         let Link::Ready { agent, sandbox } = &mut self.link else { return Ok(()) };
         let strange = self.view.is_strange_to(turn, sandbox);
-        let asked = agent_words::with_context(&prompt);
+        let files = self.view.turn(turn).files;
+        let asked = format!("{}{}", agent_words::with_context(&prompt), files::told(&files));
         let text = if strange { agent_words::with_transcript(&self.view.transcript(turn), &asked) } else { asked };
-        let state = agent.prompt(turn, &[ContentBlock::Text(text)]);
+        let mut blocks = vec![ContentBlock::Text(text)];
+        if self.app.config.model.images && agent.takes_images() && !agent.has_prompt(turn) {
+            blocks.extend(files::pictures(&self.app, sandbox, &files).await);
+        }
+        let state = agent.prompt(turn, &blocks);
         if stopping && let Err(error) = agent.cancel(turn) {
             return self.agent_lost(error).await;
         }
@@ -157,9 +170,9 @@ impl Actor {
         self.deadlines.turn = Some(Instant::now() + Duration::from_secs(self.app.config.limits.turn_seconds));
         self.painter = Some(Painter::start(&self.app, &self.record, turn));
         self.painted = None;
-        let (app, record, author) = (Arc::clone(&self.app), self.record.clone(), prompt.author.clone());
+        let (app, record, prompt) = (Arc::clone(&self.app), self.record.clone(), prompt.clone());
         let kept = self.sandbox.clone();
-        let task = async move { Done::Prepared { turn, result: prepare::prepare(app, record, author, kept).await } };
+        let task = async move { Done::Prepared { turn, result: prepare::prepare(app, record, prompt, kept).await } };
         self.preparing = Some(self.tasks.spawn(task.in_current_span()));
     }
 

@@ -78,7 +78,8 @@ impl Message {
             out.insert("attachments".into(), json!(self.attachments));
         }
         if !self.files.is_empty() {
-            let files: Vec<Value> = self.files.iter().filter_map(|id| state.files.get(id)).map(|file| state.file_json(file)).collect();
+            let files: Vec<Value> =
+                self.files.iter().filter_map(|id| state.files.get(id)).map(|file| state.shown_file_json(file)).collect();
             out.insert("files".into(), json!(files));
             out.insert("upload".into(), json!(false));
         }

@@ -28,3 +28,4 @@ pub use handle::{SlackEmulator, SlackEmulatorBuilder, SlackHandle, StartError};
 pub use limits::Limits;
 pub use people::{Choice, NewFile, NewPost, PeopleError, Person, SubmitOutcome, Target};
 pub use setup::{App, Channel, ChannelKind, ChannelLife, Delivery, RequestUrls, RetryTimes, Team, User, UserKind, WorkspaceSetup};
+pub use state::FilePlace;

@@ -73,6 +73,20 @@ pub(super) struct StoredFile {
     pub(super) size: usize,
     pub(super) content: Option<Vec<u8>>,
     pub(super) channels: Vec<String>,
+    pub(super) place: FilePlace,
+}
+
+/// Where a file is kept, and what Slack shows of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum FilePlace {
+    #[default]
+    Slack,
+    /// In Slack, but messages show its id only, as in shared channels: `files.info` tells the rest.
+    Hidden,
+    /// On another service, at this address.
+    Elsewhere(String),
+    /// Deleted as soon as the message was sent: it shows the file, and the file is not there.
+    Deleted,
 }
 
 #[derive(Clone, Debug)]
@@ -277,7 +291,25 @@ impl State {
         Value::Object(out)
     }
 
+    /// A file as messages show it.
+    pub(super) fn shown_file_json(&self, file: &StoredFile) -> Value {
+        match file.place {
+            FilePlace::Hidden => {
+                json!({ "id": file.id, "mode": "file_access", "file_access": "check_file_info", "created": 0, "timestamp": 0 })
+            }
+            FilePlace::Slack | FilePlace::Elsewhere(_) | FilePlace::Deleted => self.file_json(file),
+        }
+    }
+
     pub(super) fn file_json(&self, file: &StoredFile) -> Value {
+        if let FilePlace::Elsewhere(address) = &file.place {
+            return json!({
+                "id": file.id, "created": file.created, "timestamp": file.created, "name": file.name, "title": file.title,
+                "mimetype": file.mimetype, "filetype": "gdoc", "pretty_type": "GDocs Document", "user": file.owner, "size": 0,
+                "mode": "external", "is_external": true, "external_type": "gdrive", "url_private": address, "permalink": address,
+                "channels": file.channels, "groups": [], "ims": [], "file_access": "visible",
+            });
+        }
         let extension = file.name.rsplit_once('.').map_or("", |(_, extension)| extension);
         let team = &self.setup.team.id;
         json!({

@@ -18,6 +18,7 @@ mod choosing;
 mod cli;
 mod commanding;
 mod dependencies;
+mod files;
 mod hold;
 mod over_http;
 mod secrets;

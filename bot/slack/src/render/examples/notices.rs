@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use longshore_session::Unread;
+
 use super::{Example, ben, for_one, repo, thread};
-use crate::render::{Answer, ImageNotReady, NotAllowed, Notice, QueuedNotice, UnknownRepository};
+use crate::render::{Answer, ImageNotReady, NotAllowed, Notice, QueuedNotice, UnknownRepository, UnreadFiles};
 
 pub(super) fn all() -> Vec<Example> {
     let answer = Answer {
@@ -24,10 +26,37 @@ pub(super) fn all() -> Vec<Example> {
         ),
         thread("repository-none", "There is no repository that the asker may use.", &unknown(None), UnknownRepository::render),
     ];
+    list.extend(unread_files());
     list.extend(image_not_ready());
     list.extend(not_allowed());
     list.extend(notices());
     list
+}
+
+fn unread_files() -> [Example; 2] {
+    let unread = |all, files: &[(&str, Unread)]| UnreadFiles {
+        all,
+        unread: files.iter().map(|(name, why)| ((*name).to_owned(), why.clone())).collect(),
+    };
+    let every_reason = [
+        ("dump.sql", Unread::TooLarge { limit_mb: 20 }),
+        ("eleventh.png", Unread::TooMany { limit: 10 }),
+        ("video.mp4", Unread::TooMuch { limit_mb: 60 }),
+        ("Plan for <spring>", Unread::Elsewhere),
+        ("old.txt", Unread::Gone),
+        ("secret.txt", Unread::NotAllowed),
+        ("log.txt", Unread::Failed),
+        ("data.csv", Unread::Unwritten),
+    ];
+    [
+        thread("files-unread-one", "A file came with the prompt and cannot be read.", &unread(1, &every_reason[..1]), UnreadFiles::render),
+        thread(
+            "files-unread",
+            "Some of a prompt's files cannot be read; each is named with the reason.",
+            &unread(9, &every_reason),
+            UnreadFiles::render,
+        ),
+    ]
 }
 
 fn image_not_ready() -> [Example; 3] {

@@ -229,7 +229,7 @@ async fn post_message(Shares(shared): Shares<Arc<Shared>>, Json(body): Json<Post
     let mut files = Vec::new();
     for file in body.files {
         let content = STANDARD.decode(&file.content_base64).map_err(|_| Refused(format!("{} is not base64", file.name)))?;
-        files.push(NewFile { name: file.name, mimetype: file.mimetype, content });
+        files.push(NewFile { name: file.name, mimetype: file.mimetype, content, ..NewFile::default() });
     }
     let new = NewPost { text: body.text, thread_ts: body.thread_ts, files };
     let ts = Person::new(shared, &body.user).post_with(&body.channel, new)?;

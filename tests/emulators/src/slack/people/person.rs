@@ -8,7 +8,7 @@ use super::super::changes::ChangeKind;
 use super::super::conversation::{Draft, Revision};
 use super::super::message::Author;
 use super::super::shared::Shared;
-use super::super::state::{State, StoredFile};
+use super::super::state::{FilePlace, State, StoredFile};
 use super::super::web::mimetype_of;
 use super::PeopleError;
 use super::compose::compose;
@@ -28,12 +28,13 @@ pub struct NewPost {
     pub files: Vec<NewFile>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct NewFile {
     pub name: String,
     /// Guessed from the name where it is missing.
     pub mimetype: Option<String>,
     pub content: Vec<u8>,
+    pub place: FilePlace,
 }
 
 impl Person {
@@ -88,8 +89,9 @@ impl Person {
             owner: self.id.clone(),
             created: state.setup.clock.now_secs(),
             size: file.content.len(),
-            content: Some(file.content),
+            content: (file.place != FilePlace::Deleted).then_some(file.content),
             channels: Vec::new(),
+            place: file.place,
         };
         state.files.insert(id.clone(), stored);
         id

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::conversation::Draft;
 use super::super::message::Author;
-use super::super::state::{State, StoredFile};
+use super::super::state::{FilePlace, State, StoredFile};
 use super::answer::{Answer, ApiError, answer};
 use super::args::Args;
 use super::chat::{Content, postable, thread_of};
@@ -29,6 +29,7 @@ pub(super) fn upload_url(state: &mut State, args: &Args) -> Answer {
         size,
         content: None,
         channels: Vec::new(),
+        place: FilePlace::Slack,
     };
     state.uploads.insert(ticket.clone(), file);
     answer(json!({ "upload_url": format!("{}/upload/v1/{ticket}", state.base_url), "file_id": id }))
@@ -74,6 +75,9 @@ pub(super) fn complete_upload(state: &mut State, args: &Args) -> Answer {
 
 pub(super) fn info(state: &mut State, args: &Args) -> Answer {
     let file = state.files.get(&args.need("file")?).ok_or_else(|| ApiError::new("file_not_found"))?;
+    if file.place == FilePlace::Deleted {
+        return Err(ApiError::new("file_deleted"));
+    }
     answer(json!({ "file": state.file_json(file), "comments": [], "response_metadata": { "next_cursor": "" } }))
 }
 
