@@ -23,6 +23,7 @@ use crate::{
     images::{self, Entry},
     options::{ImageCache, ModelChoice, Options, Wait},
     paths,
+    slack_sdk::check_by_slack_sdk,
 };
 
 /// What repository images start from; `tests/setup/base-image.sh` makes it.
@@ -295,6 +296,10 @@ impl Harness {
             problems.push(format!("{error:#}"));
         }
         problems.extend(self.findings());
+        match check_by_slack_sdk(&self.slack.calls()).await {
+            Ok(verdict) => problems.extend(verdict.problems),
+            Err(error) => problems.push(format!("{error:#}")),
+        }
         let log = self.service.log_tail(40);
         if let Err(error) = self.tear_down().await {
             problems.push(format!("{error:#}"));

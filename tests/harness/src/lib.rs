@@ -11,6 +11,7 @@ mod options;
 mod paths;
 mod pictures;
 mod service;
+mod slack_sdk;
 mod story;
 
 pub use api::{SessionSummary, TurnReport};
@@ -20,4 +21,5 @@ pub use options::{ImageCache, ModelChoice, Options, REAL_MODEL_VARIABLES, Wait};
 pub use paths::{repository_root, sample_folder, target_folder};
 pub use pictures::{Album, Taken, alike, take};
 pub use service::Service;
+pub use slack_sdk::{Looked, SdkVerdict, check_by_slack_sdk};
 pub use story::{Growth, TURN_LIMIT};

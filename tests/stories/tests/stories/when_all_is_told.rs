@@ -1,4 +1,5 @@
-//! What must hold of everything that the stories on the shared stage did.
+//! What must hold of everything that the stories on the shared stage did, beside what the end of every harness looks at (errors in the log, and
+//! messages that Slack's own SDK would not send).
 
 use std::collections::BTreeMap;
 
