@@ -38,6 +38,7 @@ export const api = {
   submit: (body) => post("/client/views/submit", body),
   close: (body) => post("/client/views/close", body),
   slash: (body) => post("/client/slash", body),
+  shortcut: (body) => post("/client/shortcut", body),
   openTab: (body) => post("/client/home", body),
   assistant: (body) => post("/client/assistant", body),
   join: (body) => post("/client/join", body),

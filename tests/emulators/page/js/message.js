@@ -182,6 +182,10 @@ function toolbar(node, message, options) {
       { label: "Copy link", onselect: () => copy(permalink(options.channel, message)) },
       { label: "Copy text", onselect: () => copy(message.text ?? "") },
     ];
+    for (const { callback_id, name } of store.app.message_shortcuts ?? []) {
+      const call = () => api.shortcut({ user: store.me, callback_id, channel: options.channel, ts: message.ts });
+      entries.unshift({ label: name, description: store.app.name, onselect: () => call().catch((error) => toast(error.message)) });
+    }
     if (isMine(message)) {
       entries.push(
         null,

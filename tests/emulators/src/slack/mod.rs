@@ -27,5 +27,7 @@ pub use faults::Fault;
 pub use handle::{SlackEmulator, SlackEmulatorBuilder, SlackHandle, StartError};
 pub use limits::Limits;
 pub use people::{Choice, NewFile, NewPost, PeopleError, Person, SubmitOutcome, Target};
-pub use setup::{App, Channel, ChannelKind, ChannelLife, Delivery, RequestUrls, RetryTimes, Team, User, UserKind, WorkspaceSetup};
+pub use setup::{
+    App, Channel, ChannelKind, ChannelLife, Delivery, RequestUrls, RetryTimes, Shortcut, Team, User, UserKind, WorkspaceSetup,
+};
 pub use state::FilePlace;

@@ -93,7 +93,17 @@ pub struct App {
     pub bot_events: Vec<String>,
     /// With the leading slash.
     pub slash_commands: Vec<String>,
+    /// In the menu of every message.
+    pub message_shortcuts: Vec<Shortcut>,
     pub delivery: Delivery,
+}
+
+/// An entry of a menu that calls the app.
+#[derive(Clone, Debug)]
+pub struct Shortcut {
+    pub callback_id: String,
+    /// What people read.
+    pub name: String,
 }
 
 /// How events and interactions reach the app.
@@ -182,6 +192,7 @@ impl WorkspaceSetup {
                 bot_scopes: strings(BOT_SCOPES),
                 bot_events: strings(BOT_EVENTS),
                 slash_commands: strings(&["/agent"]),
+                message_shortcuts: vec![Shortcut { callback_id: "ask_about_message".into(), name: "Ask Longshore about this".into() }],
                 delivery: Delivery::SocketMode,
             },
             limits: Limits::documented(),

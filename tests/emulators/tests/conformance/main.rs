@@ -5,4 +5,6 @@ mod github;
 #[cfg(feature = "model")]
 mod model;
 #[cfg(feature = "slack")]
+mod page;
+#[cfg(feature = "slack")]
 mod slack;

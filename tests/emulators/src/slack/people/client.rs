@@ -21,7 +21,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use super::super::faults::Fault;
 use super::super::message::{Message, Metadata};
 use super::super::render::thread_text;
-use super::super::setup::{ChannelKind, UserKind};
+use super::super::setup::{ChannelKind, Shortcut, UserKind};
 use super::super::shared::Shared;
 use super::super::state::State;
 use super::PeopleError;
@@ -81,6 +81,8 @@ fn done() -> Reply {
 async fn workspace(Shares(shared): Shares<Arc<Shared>>) -> Json<Value> {
     shared.read(|state| {
         let (team, app) = (&state.setup.team, &state.setup.app);
+        let shortcut = |each: &Shortcut| json!({ "callback_id": each.callback_id, "name": each.name });
+        let shortcuts: Vec<Value> = app.message_shortcuts.iter().map(shortcut).collect();
         let users: Vec<Value> = state.setup.users.iter().map(|user| state.user_json(user)).collect();
         let channels = state.channels.iter().map(|room| {
             let mut channel = state.channel_json(&room.channel);
@@ -90,7 +92,10 @@ async fn workspace(Shares(shared): Shares<Arc<Shared>>) -> Json<Value> {
         });
         Json(json!({
             "team": { "id": team.id, "name": team.name, "domain": team.domain },
-            "app": { "id": app.id, "name": app.name, "slash_commands": app.slash_commands, "connected": *shared.dispatcher.connected.borrow() },
+            "app": {
+                "id": app.id, "name": app.name, "slash_commands": app.slash_commands, "message_shortcuts": shortcuts,
+                "connected": *shared.dispatcher.connected.borrow(),
+            },
             "bot_user_id": app.bot_user_id,
             "users": users,
             "people": state.setup.users.iter().filter(|user| user.kind != UserKind::Bot).map(|user| user.id.clone()).collect::<Vec<_>>(),
