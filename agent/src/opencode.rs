@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_instructions_name_the_tools() {
-        for tool in ["open_pull_request", "post_update"] {
+        for tool in ["open_pull_request", "post_update", "attach_file"] {
             assert!(crate::WORKING_INSTRUCTIONS.contains(tool));
         }
     }

@@ -1,11 +1,18 @@
 //! Sends what is owed to Slack: each message once, in order within its outbox, found again by its key where a send's outcome is unknown.
 
+mod file;
+
 use std::{sync::Arc, time::Duration};
 
 use longshore_session::{ChannelId, MessageTs, OutboxDraft, OutboxOwner, OutboxRow, SlackUserId, StoreError};
 use longshore_slack::{Detour, Message, Metadata, PostTo, SlackError};
 use serde::{Deserialize, Serialize};
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinSet,
+};
+
+pub use self::file::{Content, FileToSend, OwedFile, forget, spool};
 
 use crate::{app::App, conversation::Note};
 
@@ -57,7 +64,7 @@ impl Outbox {
 /// Runs until shutdown. Each outbox is drained by one task at a time.
 pub async fn run(app: Arc<App>, mut nudged: mpsc::Receiver<OutboxOwner>) {
     let mut draining: JoinSet<OutboxOwner> = JoinSet::new();
-    let mut busy = std::collections::HashMap::<OutboxOwner, Again>::new();
+    let mut busy = std::collections::HashMap::<OutboxOwner, Busy>::new();
     let mut round = tokio::time::interval(ROUND);
     loop {
         let owners = tokio::select! {
@@ -67,7 +74,7 @@ pub async fn run(app: Arc<App>, mut nudged: mpsc::Receiver<OutboxOwner>) {
             Some(ended) = draining.join_next(), if !draining.is_empty() => {
                 match ended {
                     Ok(owner) => match busy.remove(&owner) {
-                        Some(Again::Yes) => vec![owner],
+                        Some(Busy { again: Again::Yes, .. }) => vec![owner],
                         _ => Vec::new(),
                     },
                     Err(error) => {
@@ -81,13 +88,17 @@ pub async fn run(app: Arc<App>, mut nudged: mpsc::Receiver<OutboxOwner>) {
         for owner in owners {
             match busy.entry(owner) {
                 std::collections::hash_map::Entry::Occupied(mut entry) => {
-                    entry.insert(Again::Yes);
+                    let busy = entry.get_mut();
+                    busy.again = Again::Yes;
+                    // It may wait with a file that is due later than what was put in now.
+                    busy.nudge.notify_one();
                 }
                 std::collections::hash_map::Entry::Vacant(entry) => {
                     let (app, owner) = (Arc::clone(&app), entry.key().clone());
-                    entry.insert(Again::No);
+                    let nudge = Arc::new(Notify::new());
+                    entry.insert(Busy { again: Again::No, nudge: Arc::clone(&nudge) });
                     draining.spawn(async move {
-                        drain(&app, &owner).await;
+                        drain(&app, &owner, &nudge).await;
                         owner
                     });
                 }
@@ -96,6 +107,12 @@ pub async fn run(app: Arc<App>, mut nudged: mpsc::Receiver<OutboxOwner>) {
     }
     // What is being sent now may be half-way; a short time lets it be noted as sent.
     let _ = tokio::time::timeout(Duration::from_secs(3), async { while draining.join_next().await.is_some() {} }).await;
+}
+
+/// An outbox that is being drained.
+struct Busy {
+    again: Again,
+    nudge: Arc<Notify>,
 }
 
 /// Whether an outbox was nudged while it was being drained.
@@ -114,13 +131,14 @@ async fn all_with_work(app: &App) -> Vec<OutboxOwner> {
     owners
 }
 
-async fn drain(app: &App, owner: &OutboxOwner) {
+async fn drain(app: &App, owner: &OutboxOwner, nudge: &Notify) {
     loop {
         match drain_now(app, owner).await {
             Ok(Some(wait)) => {
                 tokio::select! {
                     () = app.shutdown.cancelled() => return,
                     () = tokio::time::sleep(wait) => {}
+                    () = nudge.notified() => {}
                 }
             }
             Ok(None) => {
@@ -140,9 +158,10 @@ async fn drain(app: &App, owner: &OutboxOwner) {
 /// Sends all that is due. Gives how long to wait for the next, if there is a next.
 async fn drain_now(app: &App, owner: &OutboxOwner) -> Result<Option<Duration>, StoreError> {
     while let Some(row) = app.store.begin_send(owner).await? {
-        match send(app, &row).await {
+        match send(app, owner, &row).await {
             Ok(ts) => {
                 app.store.sent(owner, row.key.clone(), ts.clone()).await?;
+                forget_file(app, &row).await;
                 if let OutboxOwner::Session(session) = owner {
                     app.conversations.note(session, Note::Sent { key: row.key, at: app.clock.now() });
                 }
@@ -150,7 +169,8 @@ async fn drain_now(app: &App, owner: &OutboxOwner) -> Result<Option<Duration>, S
             Err(SlackError::Refused { method, code, hint }) => {
                 // Slack will say the same next time; the message is kept with the reason.
                 tracing::error!(?owner, key = row.key, method, code, hint, "Slack refuses a message for good");
-                app.store.cannot_send(owner, row.key, code).await?;
+                app.store.cannot_send(owner, row.key.clone(), code).await?;
+                forget_file(app, &row).await;
             }
             Err(error) => {
                 let delay = match &error {
@@ -166,14 +186,22 @@ async fn drain_now(app: &App, owner: &OutboxOwner) -> Result<Option<Duration>, S
     Ok(next.map(|due| due.since(app.clock.now()).max(Duration::from_millis(20))))
 }
 
-async fn send(app: &App, row: &OutboxRow) -> Result<Option<MessageTs>, SlackError> {
-    let owed: Owed = match serde_json::from_value(row.body.clone()) {
-        Ok(owed) => owed,
-        Err(error) => {
-            tracing::error!(key = row.key, %error, "a stored message cannot be read");
-            return Err(SlackError::Refused { method: "chat.postMessage", code: "unreadable".to_owned(), hint: None });
-        }
+/// What was kept for a row that is done with.
+async fn forget_file(app: &App, row: &OutboxRow) {
+    if let Some(Ok(owed)) = OwedFile::of(row) {
+        forget(app, &owed.file.content).await;
+    }
+}
+
+async fn send(app: &App, owner: &OutboxOwner, row: &OutboxRow) -> Result<Option<MessageTs>, SlackError> {
+    let unreadable = |error: serde_json::Error| {
+        tracing::error!(key = row.key, %error, "a stored message cannot be read");
+        SlackError::Refused { method: "chat.postMessage", code: "unreadable".to_owned(), hint: None }
     };
+    if let Some(owed) = OwedFile::of(row) {
+        return file::send(app, owner, row, &owed.map_err(unreadable)?).await;
+    }
+    let owed: Owed = serde_json::from_value(row.body.clone()).map_err(unreadable)?;
     match send_to_thread(app, row, &owed).await {
         Err(error) => match (error.closed_place(), &owed.asker) {
             (Some(why), Some(asker)) => {

@@ -11,11 +11,12 @@ use serde_json::{Value, json};
 
 use crate::{
     app::App,
-    conversation::{self, Note},
+    conversation::{self, Attachment, Note},
 };
 
 const OPEN_PULL_REQUEST: &str = "open_pull_request";
 const POST_UPDATE: &str = "post_update";
+const ATTACH_FILE: &str = "attach_file";
 
 /// The tools that the agent is offered over MCP.
 pub struct AgentTools(pub Arc<App>);
@@ -51,6 +52,23 @@ impl Tools for AgentTools {
                     "additionalProperties": false
                 }),
             },
+            ToolSpec {
+                name: ATTACH_FILE.to_owned(),
+                description: "Shows a file in the Slack thread: a screenshot, a chart, a log, a report. Answers once it is there. Calling it \
+                              again with the same content does not show it twice. For what a person should see; what belongs into the \
+                              repository is committed instead."
+                    .to_owned(),
+                input_schema: json!({
+                    "type": "object",
+                    "properties": {
+                        "path": {"type": "string", "description": "The file: an absolute path, or one within /workspace"},
+                        "title": {"type": "string", "description": "What it shows, in a few words"},
+                        "comment": {"type": "string", "description": "A sentence to say above it"}
+                    },
+                    "required": ["path"],
+                    "additionalProperties": false
+                }),
+            },
         ]
     }
 
@@ -75,6 +93,14 @@ impl Tools for AgentTools {
                     match conversation::say(&self.0, &session, text).await {
                         Ok(Ok(())) => Ok("Posted.".to_owned()),
                         Ok(Err(reason)) => Err(reason),
+                        Err(error) => Err(error.to_string()),
+                    }
+                }
+                ATTACH_FILE => {
+                    let Some(path) = text("path") else { return ToolResult::failed("`path` is missing: which file?") };
+                    let wanted = Attachment { path, title: text("title"), comment: text("comment") };
+                    match conversation::attach_file(&self.0, &session, &pass.sandbox, wanted).await {
+                        Ok(answer) => answer,
                         Err(error) => Err(error.to_string()),
                     }
                 }

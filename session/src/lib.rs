@@ -19,5 +19,5 @@ pub use repository::{ImageRecipe, ManifestError, RepositoryManifest, RepositoryP
 pub use state::{Activity, Command, Decision, Effect, Rejection, SessionState};
 pub use store::{
     AgentCursor, Append, Ask, AskState, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, OutboxDraft, OutboxOwner, OutboxRow,
-    SandboxRecord, SessionRecord, Store, StoreError, StoredEvent, Work,
+    SandboxRecord, Sending, SessionRecord, Store, StoreError, StoredEvent, Work,
 };

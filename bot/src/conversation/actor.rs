@@ -130,6 +130,7 @@ struct Actor {
     painted: Option<Painted>,
     deadlines: Deadlines,
     posts: (TurnId, u32),
+    attached: (TurnId, u64),
     outbox_empty: bool,
     marked: Option<(&'static str, Work)>,
 }
@@ -166,6 +167,7 @@ impl Actor {
             painted: None,
             deadlines: Deadlines::default(),
             posts: (TurnId(0), 0),
+            attached: (TurnId(0), 0),
             outbox_empty: false,
             marked: None,
         };
@@ -370,6 +372,10 @@ impl Actor {
             Letter::Say { text, answer } => {
                 let said = self.say(text).await?;
                 let _ = answer.send(said);
+            }
+            Letter::Attach { fingerprint, file, answer } => {
+                let taken = self.attach_file(&fingerprint, *file).await?;
+                let _ = answer.send(taken);
             }
             Letter::Wake => {}
         }

@@ -267,6 +267,11 @@ fn size(bytes: u64) -> String {
     }
 }
 
+/// The last part of a path, as a plain file name.
+pub fn plain_name(path: &str) -> String {
+    safe_name(path, &mut BTreeSet::new())
+}
+
 /// A plain file name that keeps as much as possible of what the person called the file, and that none of `taken` has.
 fn safe_name(name: &str, taken: &mut BTreeSet<String>) -> String {
     let last = name.rsplit(['/', '\\']).find(|part| !part.trim().is_empty()).unwrap_or_default();

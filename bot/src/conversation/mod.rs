@@ -2,6 +2,7 @@
 
 mod actor;
 mod agent_words;
+mod attach;
 mod card;
 mod files;
 mod prepare;
@@ -18,10 +19,12 @@ use anyhow::{Result, bail};
 use longshore_session::{Command, Phase, PullRequestRef, Rejection, SessionId, SlackUserId, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
+pub use attach::{Attachment, attach_file};
 pub use view::Standing;
 pub use work::shortened;
 
-use crate::app::App;
+use self::attach::Taken;
+use crate::{app::App, outbox::FileToSend};
 
 /// Messages that may wait for one session's actor. A command waits for room; a note that finds none is dropped (see [`Note`]).
 const MAILBOX: usize = 256;
@@ -59,6 +62,12 @@ enum Letter {
     Say {
         text: String,
         answer: oneshot::Sender<Result<(), String>>,
+    },
+    /// The agent attaches a file, whose content is kept; the fingerprint tells one content from another.
+    Attach {
+        fingerprint: String,
+        file: Box<FileToSend>,
+        answer: oneshot::Sender<Result<Taken, String>>,
     },
     /// Only wakes the actor, which then looks at what it owes.
     Wake,

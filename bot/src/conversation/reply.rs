@@ -7,7 +7,7 @@ use super::{
     view::{TurnView, View},
     work::Saved,
 };
-use crate::outbox::Owed;
+use crate::outbox::{Content, FileToSend, Owed, OwedFile};
 
 /// Of the first message of a turn's final reply; further ones have a number behind it.
 pub fn final_key(session: &SessionId, turn: TurnId) -> String {
@@ -49,18 +49,27 @@ pub fn final_reply(
         receipt: receipt(ended.prompt, &seen),
         note: ended.note.clone(),
     };
-    reply
-        .render()
-        .into_iter()
-        .enumerate()
-        .map(|(index, message)| {
-            let part = if index == 0 { String::new() } else { format!(":{}", index + 1) };
-            let key = format!("{}{part}", final_key(&record.id, ended.turn));
-            let thread = Some(record.thread.thread.clone());
-            let asker = Some(ended.prompt.author.slack_user.clone());
-            Owed { channel: record.thread.channel.clone(), thread, message, asker }.draft("final", key)
-        })
-        .collect()
+    let thread = &record.thread;
+    let asker = &ended.prompt.author.slack_user;
+    let messages = reply.render().into_iter().enumerate().map(|(index, message)| {
+        let part = if index == 0 { String::new() } else { format!(":{}", index + 1) };
+        let key = format!("{}{part}", final_key(&record.id, ended.turn));
+        let (channel, thread) = (thread.channel.clone(), Some(thread.thread.clone()));
+        Owed { channel, thread, message, asker: Some(asker.clone()) }.draft("final", key)
+    });
+    let mut drafts = messages.collect::<Result<Vec<_>, _>>()?;
+    if let Some(answer) = reply.whole_answer() {
+        let file = FileToSend {
+            name: "answer.md".to_owned(),
+            title: format!("The whole answer of turn {}", ended.turn),
+            comment: None,
+            content: Content::Here { text: answer.to_owned() },
+        };
+        let (channel, thread) = (thread.channel.clone(), thread.thread.clone());
+        let owed = OwedFile { channel, thread, file, asker: Some(asker.clone()), upload: None };
+        drafts.push(owed.draft(format!("{}:whole", final_key(&record.id, ended.turn)))?);
+    }
+    Ok(drafts)
 }
 
 /// A turn that ended.

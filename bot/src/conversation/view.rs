@@ -6,6 +6,8 @@ use longshore_session::{
     Activity, AgentActivity, Event, MessageTs, Phase, PlanEntry, Prompt, SandboxId, SessionState, TakenFile, Timestamp, TurnId, TurnOutcome,
 };
 
+use super::work::shortened;
+
 /// What a list shows of a session.
 #[derive(Debug, Clone)]
 pub struct Standing {
@@ -43,8 +45,8 @@ pub struct View {
     pub since: Option<Timestamp>,
 }
 
-/// Bytes of an answer that are kept: more than any thread takes.
-const ANSWER: usize = 200_000;
+/// Bytes of an answer that are kept: more than a model says in one go.
+const ANSWER: usize = 1_000_000;
 
 impl View {
     /// Takes an event in; `state` is the state after it.
@@ -105,7 +107,9 @@ impl View {
         let mut text = String::new();
         for (turn, view) in self.turns.range(..before) {
             let asked = self.asked.get(turn).map_or("", |prompt| prompt.text.as_str());
-            text.push_str(&format!("They asked: {asked}\nYou answered: {}\n\n", view.answer.trim()));
+            let files: Vec<String> = view.files.iter().map(|file| format!("`{}`", shortened(&file.name, 80))).collect();
+            let files = if files.is_empty() { String::new() } else { format!(" (with files, which are gone: {})", files.join(", ")) };
+            text.push_str(&format!("They asked{files}: {asked}\nYou answered: {}\n\n", view.answer.trim()));
         }
         text
     }

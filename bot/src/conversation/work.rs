@@ -136,8 +136,13 @@ pub async fn open_pull_request(
     Ok(PullRequestRef { number: opened.number, url: opened.url, title: draft.title })
 }
 
+/// Characters of a pull request's parts. GitHub takes 65,536 in all.
+const ASKED: usize = 20_000;
+const DONE: usize = 40_000;
+
 fn body(description: &Description<'_>, permalink: Option<&str>, record: &SessionRecord) -> String {
     let asked: String = description.asked.lines().map(|line| format!("> {line}\n")).collect();
+    let (asked, done) = (cut(asked, ASKED), cut(description.done.trim().to_owned(), DONE));
     let thread = match permalink {
         Some(permalink) => format!("[the Slack thread]({permalink})"),
         None => "a Slack thread".to_owned(),
@@ -145,9 +150,15 @@ fn body(description: &Description<'_>, permalink: Option<&str>, record: &Session
     format!(
         "## Asked\n\n{asked}\n{name} asked for this in {thread}.\n\n## Done\n\n{done}\n\n---\nLongshore session `{session}`\n",
         name = description.author.name,
-        done = description.done.trim(),
         session = record.id,
     )
+}
+
+fn cut(text: String, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        None => text,
+        Some((end, _)) => format!("{}…\n\n(The rest is in the thread.)\n", &text[..end]),
+    }
 }
 
 /// On one line, at most `limit` characters.
@@ -164,6 +175,14 @@ pub fn shortened(text: &str, limit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_github_would_not_take_is_cut_and_says_so() {
+        assert_eq!(cut("ab".to_owned(), 2), "ab");
+        assert_eq!(cut("äbc".to_owned(), 2), "äb…\n\n(The rest is in the thread.)\n");
+        let lines = 10_000;
+        assert!(cut("> x\n".repeat(lines), ASKED).chars().count() + cut("y".repeat(100_000), DONE).chars().count() < 65_000);
+    }
 
     #[test]
     fn a_report_is_read() {

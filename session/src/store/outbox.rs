@@ -13,10 +13,24 @@ use crate::{MessageTs, SessionId, Timestamp};
 pub struct OutboxDraft {
     /// Unique in its database; a second draft with the same key changes nothing.
     pub key: String,
-    /// What it is, for lists (`final`, `card`, `notice`, `picker`).
+    /// What it is, for lists (`final`, `card`, `notice`, `picker`, `file`).
     pub kind: &'static str,
     /// What to send; the sender's format.
     pub body: serde_json::Value,
+}
+
+/// The kind of a row that is a file. One that waits for its next attempt keeps nothing behind it waiting.
+const FILE: &str = "file";
+
+/// Where something owed stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sending {
+    Owed,
+    Sent,
+    /// Slack will never take it.
+    Refused {
+        reason: String,
+    },
 }
 
 /// Whose outbox.
@@ -54,14 +68,15 @@ impl Store {
     }
 
     /// Takes the oldest message that is due and notes that a send begins. Messages of one outbox go out in order: while the first waits
-    /// for its next attempt, those behind it wait too.
+    /// for its next attempt, those behind it wait too, unless it is a file.
     pub async fn begin_send(&self, owner: &OutboxOwner) -> Result<Option<OutboxRow>, StoreError> {
         let now = self.clock().now();
         self.write(owner.database(), move |db| {
             let row = db
                 .query_row(
-                    "SELECT key, kind, body, attempts, due, ts FROM outbox WHERE sent IS NULL AND failure IS NULL ORDER BY id LIMIT 1",
-                    [],
+                    "SELECT key, kind, body, attempts, due, ts FROM outbox
+                     WHERE sent IS NULL AND failure IS NULL AND (kind != ?1 OR due <= ?2) ORDER BY id LIMIT 1",
+                    params![FILE, now.0],
                     outbox_row,
                 )
                 .optional()?;
@@ -75,10 +90,14 @@ impl Store {
     /// When the next message of this outbox is due; none when nothing waits.
     pub async fn next_due(&self, owner: &OutboxOwner) -> Result<Option<Timestamp>, StoreError> {
         self.write(owner.database(), move |db| {
-            db.query_row("SELECT due FROM outbox WHERE sent IS NULL AND failure IS NULL ORDER BY id LIMIT 1", [], |row| {
-                row.get(0).map(Timestamp)
-            })
-            .optional()
+            // The first message counts, and every file before it or behind it.
+            db.query_row(
+                "SELECT min(due) FROM outbox WHERE sent IS NULL AND failure IS NULL AND (kind = ?1
+                 OR id = (SELECT min(id) FROM outbox WHERE sent IS NULL AND failure IS NULL AND kind != ?1))",
+                params![FILE],
+                |row| row.get::<_, Option<i64>>(0),
+            )
+            .map(|due| due.map(Timestamp))
         })
         .await
     }
@@ -101,6 +120,30 @@ impl Store {
     pub async fn cannot_send(&self, owner: &OutboxOwner, key: String, reason: String) -> Result<(), StoreError> {
         self.write(owner.database(), move |db| db.execute("UPDATE outbox SET failure = ?2 WHERE key = ?1", params![key, reason]).map(drop))
             .await
+    }
+
+    /// Keeps with a file under which id Slack got its bytes, so that it can be found again.
+    pub async fn note_upload(&self, owner: &OutboxOwner, key: String, upload: String) -> Result<(), StoreError> {
+        self.write(owner.database(), move |db| {
+            db.execute("UPDATE outbox SET body = json_set(body, '$.upload', ?2) WHERE key = ?1", params![key, upload]).map(drop)
+        })
+        .await
+    }
+
+    /// Where a message stands; none where none of this key was ever owed.
+    pub async fn sending(&self, owner: &OutboxOwner, key: String) -> Result<Option<Sending>, StoreError> {
+        self.write(owner.database(), move |db| {
+            let standing = |row: &Row<'_>| {
+                let (sent, failure): (Option<i64>, Option<String>) = (row.get(0)?, row.get(1)?);
+                Ok(match (sent, failure) {
+                    (Some(_), _) => Sending::Sent,
+                    (None, Some(reason)) => Sending::Refused { reason },
+                    (None, None) => Sending::Owed,
+                })
+            };
+            db.query_row("SELECT sent, failure FROM outbox WHERE key = ?1", params![key], standing).optional()
+        })
+        .await
     }
 
     /// Where a message is in Slack, if it was sent.

@@ -168,6 +168,34 @@ async fn a_damaged_session_database_is_named_and_harms_no_other() {
 }
 
 #[tokio::test]
+async fn a_file_that_waits_keeps_nothing_behind_it_waiting() {
+    let bench = bench();
+    let owner = OutboxOwner::Service;
+    for (key, kind) in [("f", "file"), ("m1", "final"), ("m2", "card")] {
+        bench.store.enqueue(&owner, OutboxDraft { key: key.into(), kind, body: json!({"of": key}) }).await.unwrap();
+    }
+    let begun = async || bench.store.begin_send(&owner).await.unwrap().map(|row| (row.key, row.body));
+    assert_eq!(begun().await.unwrap().0, "f");
+    bench.store.note_upload(&owner, "f".into(), "F1".into()).await.unwrap();
+    bench.store.send_later(&owner, "f".into(), Duration::from_secs(60)).await.unwrap();
+    assert_eq!(begun().await.unwrap().0, "m1");
+    // A message waits, and what is behind it with it; the file is due first then.
+    bench.store.send_later(&owner, "m1".into(), Duration::from_secs(90)).await.unwrap();
+    assert_eq!(begun().await, None);
+    assert_eq!(bench.store.next_due(&owner).await.unwrap(), Some(bench.clock.now() + Duration::from_secs(60)));
+    bench.clock.advance(Duration::from_secs(61));
+    assert_eq!(begun().await.unwrap(), ("f".to_owned(), json!({"of": "f", "upload": "F1"})));
+    assert_eq!(bench.store.sending(&owner, "f".into()).await.unwrap(), Some(Sending::Owed));
+    bench.store.sent(&owner, "f".into(), None).await.unwrap();
+    assert_eq!(bench.store.sending(&owner, "f".into()).await.unwrap(), Some(Sending::Sent));
+    assert_eq!(bench.store.next_due(&owner).await.unwrap(), Some(bench.clock.now() + Duration::from_secs(29)));
+    bench.store.cannot_send(&owner, "m1".into(), "gone".into()).await.unwrap();
+    assert_eq!(bench.store.sending(&owner, "m1".into()).await.unwrap(), Some(Sending::Refused { reason: "gone".into() }));
+    assert_eq!(begun().await.unwrap().0, "m2");
+    assert_eq!(bench.store.sending(&owner, "x".into()).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn many_writers_at_once_lose_nothing() {
     let bench = bench();
     let tasks: Vec<_> = (0..200)

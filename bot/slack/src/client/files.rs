@@ -29,9 +29,16 @@ pub struct FileUpload {
 }
 
 impl SlackClient {
-    /// Uploads and shares a file (Slack's external upload flow: ask for an address, send the bytes, complete). Gives its id.
-    /// Needs `files:write`.
+    /// Uploads and shares a file. Gives its id. Needs `files:write`.
     pub async fn upload_file(&self, to: &PostTo, file: &FileUpload) -> Result<String, SlackError> {
+        let upload = self.upload_bytes(file).await?;
+        self.share_upload(to, &upload, file).await?;
+        Ok(upload)
+    }
+
+    /// The first half of an upload: gives Slack the bytes, which nobody sees yet. Gives the file's id, by which [`SlackClient::find_file`]
+    /// tells whether the second half happened. Needs `files:write`.
+    pub async fn upload_bytes(&self, file: &FileUpload) -> Result<String, SlackError> {
         const ASK: &str = "files.getUploadURLExternal";
         const SEND: &str = "the file's upload address";
         let answer = self.read(ASK, &[("filename", file.name.clone()), ("length", file.content.len().to_string())]).await?;
@@ -42,18 +49,22 @@ impl SlackClient {
             .body(Full::new(file.content.clone()))
             .map_err(|_| SlackError::Transient { method: SEND, reason: "it cannot be used".to_owned() })?;
         let sent = self.inner.plain.send(SEND, Repeatable::Yes, request, 64 * 1024).await?;
-        if !sent.status.is_success() {
-            return Err(SlackError::Transient { method: SEND, reason: format!("HTTP status {}", sent.status.as_u16()) });
+        if sent.status.is_success() {
+            return Ok(id);
         }
-        let mut body = json!({ "files": [{ "id": id, "title": file.title }], "channel_id": to.channel });
+        Err(SlackError::Transient { method: SEND, reason: format!("HTTP status {}", sent.status.as_u16()) })
+    }
+
+    /// The second half: shows the file where it belongs. On [`SlackError::UnknownOutcome`] it may stand there.
+    pub async fn share_upload(&self, to: &PostTo, upload: &str, file: &FileUpload) -> Result<(), SlackError> {
+        let mut body = json!({ "files": [{ "id": upload, "title": file.title }], "channel_id": to.channel });
         if let Some(thread) = &to.thread {
             body["thread_ts"] = json!(thread);
         }
         if let Some(comment) = &file.comment {
             body["initial_comment"] = json!(comment);
         }
-        self.write("files.completeUploadExternal", &body, Repeatable::No, Some(to.channel.as_str())).await?;
-        Ok(id)
+        self.write("files.completeUploadExternal", &body, Repeatable::No, Some(to.channel.as_str())).await.map(drop)
     }
 
     /// What Slack says of a file now. Needs `files:read`.

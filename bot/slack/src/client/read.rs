@@ -119,6 +119,22 @@ impl SlackClient {
         Ok(messages.iter().filter_map(reply).find(|reply| reply.carries(key)).map(|reply| reply.ts))
     }
 
+    /// The message in the thread (or among a channel's newest, without one) that shows this file.
+    pub async fn find_file(&self, channel: &ChannelId, thread: Option<&MessageTs>, file: &str) -> Result<Option<MessageTs>, SlackError> {
+        let replies = match thread {
+            Some(thread) => self.replies(channel, thread, 2_000).await?.replies,
+            None => {
+                let answer = self.read("conversations.history", &[("channel", channel.to_string()), ("limit", PAGE.to_string())]).await?;
+                answer.get("messages").and_then(Value::as_array).into_iter().flatten().filter_map(reply).collect()
+            }
+        };
+        let shows = |reply: &&Reply| {
+            let files = reply.raw.get("files").and_then(Value::as_array).into_iter().flatten();
+            files.filter_map(|shown| shown.get("id").and_then(Value::as_str)).any(|id| id == file)
+        };
+        Ok(replies.iter().find(shows).map(|reply| reply.ts.clone()))
+    }
+
     /// The direct message with somebody, opened where there was none. Needs `im:write`.
     pub async fn direct_message(&self, user: &SlackUserId) -> Result<ChannelId, SlackError> {
         const METHOD: &str = "conversations.open";

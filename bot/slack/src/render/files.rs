@@ -4,7 +4,7 @@ use longshore_session::Unread;
 
 use super::{
     Message, block,
-    words::{code, count, one_line},
+    words::{code, count, line, one_line},
 };
 
 /// Files of a prompt that the agent does without, and why.
@@ -33,6 +33,12 @@ impl UnreadFiles {
         let text = lines.join("\n");
         Message { blocks: vec![block::section("files.unread", &text)], text }
     }
+}
+
+/// What is said above a file of the agent's: its words, which call nobody. None where it says nothing.
+pub fn file_comment(words: &str) -> Option<String> {
+    let words = line(words, 1_000);
+    (!words.is_empty()).then_some(words)
 }
 
 /// As code, so that no name is read as markup.

@@ -19,7 +19,7 @@ pub use agent::{AgentHelp, AgentLink, AgentRepos, AgentUnknown, ImageLine, Image
 pub use answer::Answer;
 pub use card::{CardPhase, PlanItem, PlanStatus, Rerouting, TurnCard};
 pub use detour::Detour;
-pub use files::{UnreadFiles, words as unread_words};
+pub use files::{UnreadFiles, file_comment, words as unread_words};
 pub use notice::{ImageNotReady, NotAllowed, Notice, QueuedNotice, UnknownRepository};
 pub use picker::{Candidate, PickerDone, RepositoryPicker};
 pub use reply::{DiffStat, FinalReply, Outcome, PullRequestLink, ReceiptPhase};

@@ -72,7 +72,7 @@ pub struct ReceiptPhase {
 
 /// Slack takes 12,000 characters of markdown per message and about 13,200 in all; the rest of the reply has to fit, too.
 const SUMMARY_PART: usize = 11_000;
-/// Longer answers are cut: nobody reads five screens in a thread.
+/// The rest of a longer answer comes as a file: nobody reads five screens in a thread.
 const MOST_PARTS: usize = 4;
 
 impl FinalReply {
@@ -110,12 +110,20 @@ impl FinalReply {
         }
     }
 
+    /// The whole answer, where the messages hold only its beginning: it belongs behind them as a file.
+    pub fn whole_answer(&self) -> Option<&str> {
+        match &self.outcome {
+            Outcome::Done { summary } if split_markdown(&quiet(summary), SUMMARY_PART).len() > MOST_PARTS => Some(summary),
+            Outcome::Done { .. } | Outcome::Failed { .. } | Outcome::Stopped { .. } => None,
+        }
+    }
+
     fn summary(&self) -> (Option<Value>, Vec<Message>) {
         let Outcome::Done { summary } = &self.outcome else { return (None, Vec::new()) };
         let mut parts = split_markdown(&quiet(summary), SUMMARY_PART);
         if parts.len() > MOST_PARTS {
             parts.truncate(MOST_PARTS);
-            parts.push("_The rest was too long for a thread and is left out._".to_owned());
+            parts.push("_The rest is in the file below, which holds the whole answer._".to_owned());
         }
         let mut parts = parts.into_iter();
         let first = parts.next().map(|part| block::markdown(&part));

@@ -274,7 +274,7 @@ fn a_long_summary_goes_on_in_further_messages() {
     assert!(messages.last().unwrap().blocks[0]["text"].as_str().unwrap().ends_with("The end."));
     let endless = done(&"word ".repeat(40_000)).render();
     assert_eq!(endless.len(), 5);
-    assert!(endless[4].blocks[0]["text"].as_str().unwrap().contains("left out"));
+    assert!(endless[4].blocks[0]["text"].as_str().unwrap().contains("in the file below"));
 }
 
 #[test]

@@ -3,14 +3,19 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use longshore_session::{PullRequestRef, TurnId};
+use longshore_session::{OutboxOwner, PullRequestRef, TurnId};
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
 use super::{Actor, Batch, Done};
-use crate::conversation::{
-    agent_words, reply,
-    work::{self, Description},
+use crate::{
+    conversation::{
+        agent_words,
+        attach::{News, Taken},
+        reply,
+        work::{self, Description},
+    },
+    outbox::{FileToSend, OwedFile},
 };
 
 /// Posts of the agent's own in one turn.
@@ -68,5 +73,26 @@ impl Actor {
         let draft = self.owed(longshore_slack::Notice::Update { words: text }.render(), "update", key)?;
         self.commit(Batch { outbox: vec![draft], ..Batch::default() }).await?;
         Ok(Ok(()))
+    }
+
+    pub(super) async fn attach_file(&mut self, fingerprint: &str, file: FileToSend) -> Result<Result<Taken, String>> {
+        let Some(turn) = self.state.activity.turn() else { return Ok(Err("no turn is running".to_owned())) };
+        let key = format!("{}:file:{turn}:{fingerprint}", self.record.id);
+        let owner = OutboxOwner::Session(self.record.id.clone());
+        if self.app.store.sending(&owner, key.clone()).await?.is_some() {
+            return Ok(Ok(Taken { key, news: News::Known }));
+        }
+        if self.attached.0 != turn {
+            self.attached = (turn, 0);
+        }
+        let limit = self.app.config.limits.files;
+        if self.attached.1 >= limit {
+            return Ok(Err(format!("{limit} files are enough for one turn: name the others in the final answer")));
+        }
+        self.attached.1 += 1;
+        let (channel, thread) = (self.record.thread.channel.clone(), self.record.thread.thread.clone());
+        let draft = OwedFile { channel, thread, file, asker: None, upload: None }.draft(key.clone())?;
+        self.commit(Batch { outbox: vec![draft], ..Batch::default() }).await?;
+        Ok(Ok(Taken { key, news: News::New }))
     }
 }

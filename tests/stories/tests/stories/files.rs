@@ -1,17 +1,18 @@
-//! Files that come with a prompt.
+//! Files that come with a prompt, files of the agent's, and texts that are too long for a message.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use longshore_emulators::{
     model::Script,
-    slack::{FilePlace, NewFile, NewPost},
+    slack::{Call, Fault, FilePlace, NewFile, NewPost},
 };
 use longshore_harness::Harness;
+use serde_json::{Value, json};
 
 use crate::{
     hold::{play, shell},
     stage::tell,
-    thread::Thread,
+    thread::{SOON, Thread},
 };
 
 /// One green point.
@@ -126,6 +127,104 @@ fn a_hostile_name_harms_nothing() {
             last.contains("cannot access '/tmp/owned'") && last.contains("cannot access '/workspace/etc'"),
             "a name did something: {last}"
         );
+        Ok(())
+    });
+}
+
+/// The thread's files, as messages show them.
+fn shown(thread: &Thread<'_>) -> Vec<Value> {
+    thread.said().iter().flat_map(|message| message["files"].as_array().cloned().unwrap_or_default()).collect()
+}
+
+async fn content(stage: &Harness, file: &Value) -> Result<String> {
+    let address = file["url_private"].as_str().context("the file has no address")?;
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    Ok(client.get(address).bearer_auth(stage.slack.bot_token()).send().await?.error_for_status()?.text().await?)
+}
+
+#[test]
+fn what_the_agent_attaches_is_in_the_thread_once() {
+    tell(async |stage| {
+        // Slack has it, and the service does not hear of it.
+        stage.slack.fail_next("files.completeUploadExternal", Fault::AnswerLost, 1);
+        let (tool, line) = shell("printf 'up and to the right' > /tmp/chart.txt && ln -s /tmp/chart.txt /tmp/link && mkfifo /tmp/pipe");
+        let attach = |path: &str| json!({ "path": path, "title": "The chart", "comment": "Look <!channel>, it grows" });
+        let script = Script::for_prompt("draw the chart of room 47")
+            .call(tool, line)
+            .call("attach_file", attach("/tmp/chart.txt"))
+            .call("attach_file", attach("/tmp/chart.txt"))
+            .call("attach_file", attach("/tmp/link"))
+            .call("attach_file", attach("/tmp/pipe"))
+            .call("attach_file", attach("nowhere.png"))
+            .say("There it is.");
+        play(stage, script);
+        let thread = Thread::open(stage, "U0ANA", "C0ROOM47", "@longshore draw the chart of room 47, acme/courier")?;
+        thread.done(1).await?;
+        let files = shown(&thread);
+        assert_eq!(files.len(), 1, "once, whatever happened: {}", thread.text());
+        assert_eq!((files[0]["name"].as_str(), files[0]["title"].as_str()), (Some("chart.txt"), Some("The chart")));
+        assert_eq!(content(stage, &files[0]).await?, "up and to the right");
+        ensure!(thread.said().iter().any(|message| message["text"] == "Look &lt;!channel&gt;, it grows"), "no comment: {}", thread.text());
+        let bodies = sent(stage, "draw the chart of room 47");
+        let told = |words: &str| bodies.iter().any(|body| body.contains(words));
+        for words in [
+            "It is in the thread.",
+            "It was in the thread already, and was not posted again.",
+            "/tmp/pipe cannot be attached: it is no plain file",
+            "/workspace/nowhere.png cannot be attached: there is no such file",
+        ] {
+            ensure!(told(words), "the agent was not told `{words}`");
+        }
+        let lost = |call: &Call| call.method == "files.completeUploadExternal" && call.answer_lost;
+        ensure!(stage.slack.calls().iter().any(lost), "no answer was lost, so this shows less than it should");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_very_long_prompt_and_a_very_long_answer_lose_nothing() {
+    tell(async |stage| {
+        let room = "C0ROOM46";
+        let mut text = "@longshore read the long note of room 46, acme/courier.\n".to_owned();
+        let last = "and the very last word is xylophone";
+        for line in 1.. {
+            let line = format!("Line {line} of the note says that nothing may be cut.\n");
+            if text.chars().count() + line.len() + last.len() > 40_000 {
+                break;
+            }
+            text.push_str(&line);
+        }
+        text.push_str(last);
+        let mut answer = "# What I found\n\n```python\n".to_owned();
+        for line in 1.. {
+            if answer.len() > 99_900 {
+                break;
+            }
+            answer.push_str(&format!("assert line({line}) == \"kept\"\n"));
+        }
+        answer.push_str("```\n\nThat is the end of it.");
+        play(stage, Script::for_prompt("read the long note of room 46").say(&answer));
+        let thread = Thread::open(stage, "U0ANA", room, &text)?;
+        thread.done(1).await?;
+
+        let bodies = sent(stage, "Line 1 of the note says");
+        let whole = |body: &String| body.contains("Line 400 of the note says") && body.contains(last);
+        ensure!(bodies.iter().any(whole), "the agent was not given the whole prompt");
+        let is_there = |messages: &[Value]| messages.iter().any(|message| message["files"][0]["name"] == "answer.md");
+        stage.slack.wait_for_thread(room, &thread.ts, is_there, SOON).await.context("the rest does not come as a file")?;
+        let finals = thread.messages("final");
+        assert_eq!(finals.len(), 5, "four parts, and where the rest is: {}", thread.text());
+        let heads = thread.text().matches("*Done*").count();
+        assert_eq!(heads, 1, "one of them is the final reply");
+        for part in &finals {
+            let fences: usize =
+                part["blocks"].as_array().into_iter().flatten().map(|block| block["text"].to_string().matches("```").count()).sum();
+            assert_eq!(fences % 2, 0, "a block of code is cut: {part}");
+        }
+        ensure!(finals[4].to_string().contains("in the file below"), "nobody is told where the rest is");
+        let files = shown(&thread);
+        assert_eq!(files.len(), 1);
+        ensure!(content(stage, &files[0]).await? == answer, "the file does not hold the whole answer");
         Ok(())
     });
 }
