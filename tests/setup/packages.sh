@@ -31,10 +31,9 @@ python3 -c 'import ensurepip' 2>/dev/null || wanted+=(python3-venv)
 ruby -e 'require "minitest"' 2>/dev/null || wanted+=(ruby-minitest)
 browser=()
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || browser=(chromium)
-# Pages and pictures without emoji show boxes; Lato is the page's own letter.
-for font in noto/NotoColorEmoji lato/Lato-Regular; do
-    [ -e "/usr/share/fonts/truetype/$font.ttf" ] || browser+=("$([ "${font%%/*}" = lato ] && echo fonts-lato || echo fonts-noto-color-emoji)")
-done
+# Without them a picture of the page shows boxes for emoji, and other letters than the pictures that are there.
+[ -e /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf ] || browser+=(fonts-noto-color-emoji)
+[ -e /usr/share/fonts/truetype/lato/Lato-Regular.ttf ] || browser+=(fonts-lato)
 
 if [ "${#wanted[@]}" = 0 ] && [ "${#browser[@]}" = 0 ]; then exit 0; fi
 
