@@ -221,26 +221,31 @@ async fn standing_of(app: &App, repo: &RepoName, pull: &PullRequestLine) -> Pull
     {
         return *standing;
     }
-    let found = match tokio::time::timeout(PULL_PATIENCE, app.github.pull_request(repo, pull.number)).await {
-        Ok(Ok(found)) => found,
-        Ok(Err(error)) => {
-            tracing::warn!(%repo, number = pull.number, %error, "GitHub does not say where the pull request stands");
-            return PullRequestStanding::Unknown;
-        }
-        Err(_) => return PullRequestStanding::Unknown,
-    };
-    let standing = match (found.state, found.readiness) {
-        (PullRequestState::Merged, _) => PullRequestStanding::Merged,
-        (PullRequestState::Closed, _) => PullRequestStanding::Closed,
-        (PullRequestState::Open, Readiness::Draft) => PullRequestStanding::Draft,
-        (PullRequestState::Open, Readiness::Ready) => PullRequestStanding::Open,
-    };
+    let Some(standing) = ask_standing(app, repo, pull.number).await else { return PullRequestStanding::Unknown };
     let mut known = app.pulls.0.lock().unwrap_or_else(PoisonError::into_inner);
     if known.len() >= PULLS {
         known.clear();
     }
     known.insert(pull.url.clone(), (now, standing));
     standing
+}
+
+/// Where a pull request stands, if GitHub tells in time.
+pub async fn ask_standing(app: &App, repo: &RepoName, number: u64) -> Option<PullRequestStanding> {
+    let found = match tokio::time::timeout(PULL_PATIENCE, app.github.pull_request(repo, number)).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => {
+            tracing::warn!(%repo, number, %error, "GitHub does not say where the pull request stands");
+            return None;
+        }
+        Err(_) => return None,
+    };
+    Some(match (found.state, found.readiness) {
+        (PullRequestState::Merged, _) => PullRequestStanding::Merged,
+        (PullRequestState::Closed, _) => PullRequestStanding::Closed,
+        (PullRequestState::Open, Readiness::Draft) => PullRequestStanding::Draft,
+        (PullRequestState::Open, Readiness::Ready) => PullRequestStanding::Open,
+    })
 }
 
 /// How fresh these repositories' images are.

@@ -64,6 +64,14 @@ impl Sandboxes {
         SandboxToken::from_text(format!("lsx_{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest)))
     }
 
+    /// A text from the sandbox that people shall see, without the token in any form in which the sandbox has it.
+    pub fn without_token(&self, id: &SandboxId, text: &str) -> String {
+        let token = self.token(id);
+        let token = token.expose();
+        let basic = base64::engine::general_purpose::STANDARD.encode(format!("sandbox:{token}"));
+        text.replace(token, "[removed]").replace(&basic, "[removed]")
+    }
+
     /// Lets a session's sandbox in: its repository, its branch, the model, the tools.
     pub fn admit_session(&self, id: &SandboxId, session: &SessionId, manifest: &RepositoryManifest) {
         let mut pass = Pass::nothing(id.clone());
@@ -172,6 +180,19 @@ fn read_secret(path: &Path) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_taken_out_of_what_people_see() {
+        let folder = tempfile::tempdir().unwrap();
+        let models = Models { agent: "m", small: "m", sight: ModelSight::Images };
+        let sandboxes = Sandboxes::open(folder.path(), 7353, &models).unwrap();
+        let id = SandboxId::parse("b-1").unwrap();
+        for (name, value) in sandboxes.session_environment(&id) {
+            let shown = sandboxes.without_token(&id, &format!("{name}={value}"));
+            assert!(!shown.contains(sandboxes.token(&id).expose()), "{name}");
+            assert!(!shown.contains("Basic ") || shown.ends_with("Basic [removed]"), "{name}");
+        }
+    }
 
     #[test]
     fn a_token_is_known_again_after_a_restart_and_differs_by_sandbox_and_installation() {

@@ -213,6 +213,52 @@ pub enum ToolResult {
     Failed,
 }
 
+/// The session's branch after a turn's work was committed and pushed, against its base.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedWork {
+    pub commit: String,
+    /// Commits that the base has not.
+    pub ahead: u32,
+    pub files: u32,
+    pub insertions: u32,
+    pub deletions: u32,
+}
+
+/// How the repository's check ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum CheckEnd {
+    Exited {
+        code: i32,
+    },
+    /// It was killed at its limit.
+    TimedOut {
+        seconds: u64,
+    },
+    OutOfMemory,
+    /// Nothing is known about the work.
+    NotRun {
+        why: String,
+    },
+}
+
+/// The repository's check, run by the service on a pushed commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckRecord {
+    pub command: String,
+    pub commit: String,
+    pub end: CheckEnd,
+    pub took_ms: u64,
+    /// The last lines of what it printed, where it did not pass.
+    pub tail: String,
+}
+
+impl CheckRecord {
+    pub fn passed(&self) -> bool {
+        self.end == CheckEnd::Exited { code: 0 }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PullRequestRef {
     pub number: u64,
@@ -276,6 +322,20 @@ pub enum Event {
     TurnFinishing {
         turn: TurnId,
         outcome: TurnOutcome,
+    },
+    /// What the turn left is committed and pushed.
+    WorkSaved {
+        turn: TurnId,
+        work: SavedWork,
+    },
+    /// From here on files may lie about that are the check's and not the turn's.
+    CheckStarted {
+        turn: TurnId,
+        commit: String,
+    },
+    CheckEnded {
+        turn: TurnId,
+        check: CheckRecord,
     },
     TurnEnded {
         turn: TurnId,

@@ -9,13 +9,13 @@ mod store;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use event::{
-    AgentActivity, Event, FileFate, FileKind, Phase, PlanEntry, PlanStatus, Prompt, PromptFile, PullRequestRef, Said, TakenFile,
-    ToolResult, TurnFailure, TurnOutcome, Unread,
+    AgentActivity, CheckEnd, CheckRecord, Event, FileFate, FileKind, Phase, PlanEntry, PlanStatus, Prompt, PromptFile, PullRequestRef,
+    Said, SavedWork, TakenFile, ToolResult, TurnFailure, TurnOutcome, Unread,
 };
 pub use ids::{
     ChannelId, InvalidId, MessageTs, Person, PromptId, RepoName, SandboxId, SessionId, SlackEventId, SlackUserId, TeamId, ThreadKey, TurnId,
 };
-pub use repository::{ImageRecipe, ManifestError, RepositoryManifest, RepositoryProfile, SandboxLimits};
+pub use repository::{CheckRecipe, ImageRecipe, ManifestError, RepositoryManifest, RepositoryProfile, SandboxLimits};
 pub use state::{Activity, Command, Decision, Effect, Rejection, SessionState};
 pub use store::{
     AgentCursor, Append, Ask, AskState, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, OutboxDraft, OutboxOwner, OutboxRow,

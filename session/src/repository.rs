@@ -58,6 +58,8 @@ pub struct RepositoryManifest {
     #[serde(default)]
     pub image: ImageRecipe,
     #[serde(default)]
+    pub check: CheckRecipe,
+    #[serde(default)]
     pub limits: SandboxLimits,
     /// `host` or `host:port` entries (a leading `*.` takes in sub-domains; no port means 80 and 443) that builds and sandboxes may reach.
     #[serde(default)]
@@ -76,7 +78,7 @@ pub struct ImageRecipe {
     pub setup: Vec<String>,
     /// Run once so that caches are warm; a failure here fails the build.
     pub warm: Vec<String>,
-    /// Proves that the image works, and verifies what a session did.
+    /// Proves that the image works, and verifies what a session did where [`CheckRecipe`] names nothing else.
     pub check: Option<String>,
     /// Five-field cron expression (minute hour day month weekday, UTC) of the rebuild.
     pub rebuild: String,
@@ -95,6 +97,28 @@ impl Default for ImageRecipe {
             rebuild: "*/30 * * * *".to_owned(),
             timeout_s: 1800,
         }
+    }
+}
+
+/// What the service runs on the pushed commit at the end of a turn that changed something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckRecipe {
+    /// A shell line, run in the checkout; the image's check where it is not given.
+    pub command: Option<String>,
+    /// Seconds that it may take.
+    pub timeout_s: u64,
+}
+
+impl Default for CheckRecipe {
+    fn default() -> Self {
+        Self { command: None, timeout_s: 600 }
+    }
+}
+
+impl CheckRecipe {
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout_s)
     }
 }
 
@@ -161,6 +185,9 @@ impl RepositoryManifest {
         if !(manifest.limits.cpus.is_finite() && manifest.limits.cpus >= 0.1) {
             return Err(invalid(format!("{}: `limits.cpus` must be at least 0.1", line_of(text, "cpus"))));
         }
+        if manifest.check.timeout_s == 0 {
+            return Err(invalid(format!("{}: `check.timeout_s` must be at least 1", line_of_in(text, "[check]", "timeout_s"))));
+        }
         if manifest.limits.pids < 64 {
             return Err(invalid(format!("{}: `limits.pids` must be at least 64", line_of(text, "pids"))));
         }
@@ -197,6 +224,12 @@ impl RepositoryManifest {
         Ok(found.into_iter().map(|(repo, (_, manifest))| (repo, manifest)).collect())
     }
 
+    /// What verifies a session's work.
+    pub fn check_command(&self) -> Option<&str> {
+        let named = self.check.command.as_ref().or(self.image.check.as_ref());
+        named.map(String::as_str).filter(|command| !command.trim().is_empty())
+    }
+
     /// The part that routing reads. `vocabulary` is what the last image build gathered.
     pub fn profile(&self, vocabulary: Vec<String>) -> RepositoryProfile {
         RepositoryProfile {
@@ -215,6 +248,13 @@ impl RepositoryManifest {
 fn line_of(text: &str, key: &str) -> String {
     let index = text.lines().position(|line| line.trim_start().starts_with(key)).unwrap_or(0);
     format!("line {}", index + 1)
+}
+
+/// `line N` of the key's first mention behind a table's head.
+fn line_of_in(text: &str, table: &str, key: &str) -> String {
+    let head = text.lines().position(|line| line.trim() == table).unwrap_or(0);
+    let index = text.lines().skip(head).position(|line| line.trim_start().starts_with(key)).unwrap_or(0);
+    format!("line {}", head + index + 1)
 }
 
 #[cfg(test)]
@@ -248,6 +288,18 @@ mod tests {
         assert!(message(&format!("{SMALL}[limits]\nmemory_mb = 64\n")).contains("line 4: `limits.memory_mb` is 64"));
         assert!(message(&format!("{SMALL}[limits]\npids = 3\n")).contains("line 4: `limits.pids`"));
         assert!(message("repository = \"acme/shop\"\ndescription = \" \"\n").contains("line 2: `description` is empty"));
+    }
+
+    #[test]
+    fn what_verifies_work_is_the_images_check_unless_another_is_named() {
+        let text = format!("{SMALL}[image]\ncheck = \"make\"\ntimeout_s = 5\n");
+        let read = |text: &str| RepositoryManifest::parse(Path::new("shop.toml"), text).unwrap();
+        assert_eq!(read(SMALL).check_command(), None);
+        assert_eq!(read(&text).check_command(), Some("make"));
+        assert_eq!(read(&text).check.timeout(), Duration::from_secs(600));
+        assert_eq!(read(&format!("{text}[check]\ncommand = \"make test\"\n")).check_command(), Some("make test"));
+        assert_eq!(read(&format!("{text}[check]\ncommand = \"\"\n")).check_command(), None);
+        assert!(message(&format!("{text}[check]\ntimeout_s = 0\n")).contains("line 7: `check.timeout_s`"));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentActivity, Event, MessageTs, Phase, Prompt, PromptId, PullRequestRef, SandboxId, SlackUserId, TakenFile, Timestamp, TurnFailure,
-    TurnId, TurnOutcome,
+    AgentActivity, CheckRecord, Event, MessageTs, Phase, Prompt, PromptId, PullRequestRef, SandboxId, SavedWork, SlackUserId, TakenFile,
+    Timestamp, TurnFailure, TurnId, TurnOutcome,
 };
 
 /// What the session is doing now.
@@ -89,6 +89,20 @@ pub enum Command {
     Failed {
         turn: TurnId,
         failure: TurnFailure,
+    },
+    /// Committed and pushed.
+    Saved {
+        turn: TurnId,
+        work: SavedWork,
+    },
+    /// The repository's check runs on the pushed commit.
+    CheckStarted {
+        turn: TurnId,
+        commit: String,
+    },
+    CheckEnded {
+        turn: TurnId,
+        check: CheckRecord,
     },
     /// Committed and pushed (or, with a failure, not); the final reply is stored with what this gives.
     Finished {
@@ -240,6 +254,9 @@ impl SessionState {
                 }
                 _ => Err(Rejection::StaleTurn),
             },
+            Command::Saved { turn, work } => self.while_finishing(turn, Event::WorkSaved { turn, work }),
+            Command::CheckStarted { turn, commit } => self.while_finishing(turn, Event::CheckStarted { turn, commit }),
+            Command::CheckEnded { turn, check } => self.while_finishing(turn, Event::CheckEnded { turn, check }),
             Command::Finished { turn, failure } => match &self.activity {
                 Activity::Finishing { turn: running, outcome, .. } if *running == turn => {
                     // A turn that did not end well for another reason keeps that reason.
@@ -323,7 +340,12 @@ impl SessionState {
             }
             Event::TurnEnded { .. } => self.activity = Activity::Idle,
             Event::PullRequestOpened { pull_request } => self.pull_request = Some(pull_request.clone()),
-            Event::Agent { .. } | Event::FilesTaken { .. } | Event::PhaseReached { .. } => {}
+            Event::Agent { .. }
+            | Event::FilesTaken { .. }
+            | Event::PhaseReached { .. }
+            | Event::WorkSaved { .. }
+            | Event::CheckStarted { .. }
+            | Event::CheckEnded { .. } => {}
         }
     }
 
@@ -349,6 +371,13 @@ impl SessionState {
                 events: vec![Event::StopRequested { turn: *turn, by }],
                 effects: vec![Effect::Cancel { turn: *turn, sandbox: sandbox.clone() }],
             }),
+        }
+    }
+
+    fn while_finishing(&self, turn: TurnId, event: Event) -> Result<Decision, Rejection> {
+        match &self.activity {
+            Activity::Finishing { turn: running, .. } if *running == turn => Ok(Decision { events: vec![event], effects: Vec::new() }),
+            _ => Err(Rejection::StaleTurn),
         }
     }
 

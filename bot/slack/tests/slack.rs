@@ -287,6 +287,7 @@ fn stop_card() -> longshore_slack::Message {
         plan: Vec::new(),
         step: None,
         elapsed: Duration::from_secs(1),
+        spent: longshore_slack::Spent::default(),
         session_url: None,
         rerouting: longshore_slack::Rerouting::Closed,
     }
@@ -520,9 +521,9 @@ async fn the_doctor_names_what_is_missing() {
 #[tokio::test]
 async fn slack_takes_every_layout() {
     use longshore_slack::{
-        AgentRepos, AgentStatus, AgentStop, CardPhase, DiffStat, FinalReply, ImageLine, ImageState, Outcome, PlanItem, PlanStatus,
-        PullRequestLine, PullRequestLink, PullRequestStanding, ReceiptPhase, RepositoryPicker, Rerouting, SessionLine, SessionStage,
-        StatusScope, TurnCard,
+        AgentRepos, AgentStatus, AgentStop, CardPhase, CheckEnd, CheckResult, DiffStat, FinalReply, ImageLine, ImageState, Outcome,
+        PlanItem, PlanStatus, PullRequestLine, PullRequestLink, PullRequestStanding, ReceiptPhase, RepositoryPicker, Rerouting,
+        SessionLine, SessionStage, Spent, StatusScope, TurnCard, Verification,
     };
     let slack = SlackEmulator::start(workspace()).await.unwrap();
     let client = SlackClient::new(&config(&slack)).unwrap();
@@ -540,6 +541,7 @@ async fn slack_takes_every_layout() {
         plan: [PlanStatus::Done, PlanStatus::Doing, PlanStatus::Pending, PlanStatus::Dropped].map(item).to_vec(),
         step: Some("running the tests".to_owned()),
         elapsed: Duration::from_secs(80),
+        spent: Spent::default(),
         session_url: Some("https://longshore.example.com/s/1".to_owned()),
         rerouting: Rerouting::Offered,
     };
@@ -559,6 +561,13 @@ async fn slack_takes_every_layout() {
         thread_url: Some("https://harbour.slack.com/archives/C1/p1".to_owned()),
         stoppable: true,
     };
+    let check = CheckResult {
+        command: "make <test>".to_owned(),
+        commit: "0123456789abcdef".to_owned(),
+        end: CheckEnd::Exited(1),
+        took: Duration::from_secs(5),
+        tail: "a <b> & ```c```\n".repeat(300),
+    };
     let done = FinalReply {
         session: session.clone(),
         repo: Some(repo("acme/shop")),
@@ -566,11 +575,18 @@ async fn slack_takes_every_layout() {
         outcome: Outcome::Done { summary: format!("# Done\n\n```rust\n{}```\n", "let x = 1;\n".repeat(2_000)) },
         diff: Some(DiffStat { files: 1, added: 2, removed: 3 }),
         pull_request: None,
+        verified: Verification::Ran(check),
+        spent: Spent::default(),
+        session_url: None,
         receipt: vec![ReceiptPhase { name: "sandbox".to_owned(), took: Duration::from_millis(40) }],
         note: Some("Answered by a scripted model.".to_owned()),
     };
-    let pull_request =
-        PullRequestLink { url: "https://github.com/acme/shop/pull/1".to_owned(), number: 1, title: "Charge once".to_owned() };
+    let pull_request = PullRequestLink {
+        url: "https://github.com/acme/shop/pull/1".to_owned(),
+        number: 1,
+        title: "Charge once".to_owned(),
+        standing: PullRequestStanding::Unknown,
+    };
     let outcome = Outcome::Failed { what: "No.".to_owned(), next: "Wait.".to_owned(), reference: "r-1".to_owned() };
     let failed = FinalReply { outcome, pull_request: Some(pull_request), ..done.clone() };
     let picker = |others: usize| RepositoryPicker {

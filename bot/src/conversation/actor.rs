@@ -1,5 +1,6 @@
 //! One live session. The actor alone changes it: it takes commands and the agent's output, stores what follows, and carries out the effects.
 
+mod ending;
 mod painting;
 mod requests;
 mod turn;
@@ -11,7 +12,7 @@ use longshore_agent::{Agent, AgentError, StartSession};
 use longshore_sandbox::Exit;
 use longshore_session::{
     Activity, AgentCursor, Append, Command, Effect, Event, OutboxDraft, OutboxOwner, Phase, PullRequestRef, Rejection, SandboxId,
-    SessionId, SessionRecord, SessionState, StoreError, Timestamp, TurnFailure, TurnId, Work,
+    SavedWork, SessionId, SessionRecord, SessionState, StoreError, Timestamp, TurnFailure, TurnId, Work,
 };
 use longshore_slack::{Message, QueuedNotice};
 use tokio::{
@@ -21,14 +22,13 @@ use tokio::{
 };
 use tracing::Instrument;
 
-use self::painting::Painted;
+use self::{ending::Found, painting::Painted};
 use super::{
     Letter, Note,
     card::{self, Painter},
     prepare::{self, Prepared},
     reply,
     view::{View, phase_word},
-    work::Saved,
 };
 use crate::{app::App, outbox::Owed};
 
@@ -79,10 +79,29 @@ enum Link {
 }
 
 enum Done {
-    Prepared { turn: TurnId, result: Result<Prepared, TurnFailure> },
-    Exited { sandbox: SandboxId, exit: Exit },
-    Saved { turn: TurnId, result: Option<Result<Saved, TurnFailure>> },
-    PullRequest { turn: TurnId, result: Result<PullRequestRef, String>, answer: oneshot::Sender<Result<PullRequestRef, String>> },
+    Prepared {
+        turn: TurnId,
+        result: Result<Prepared, TurnFailure>,
+    },
+    Exited {
+        sandbox: SandboxId,
+        exit: Exit,
+    },
+    /// Committed and pushed; None where there was nothing to save from.
+    Saved {
+        turn: TurnId,
+        result: Option<Result<SavedWork, TurnFailure>>,
+    },
+    /// All that the final reply is made of is known.
+    LookedOver {
+        turn: TurnId,
+        found: Found,
+    },
+    PullRequest {
+        turn: TurnId,
+        result: Result<PullRequestRef, String>,
+        answer: oneshot::Sender<Result<PullRequestRef, String>>,
+    },
 }
 
 enum Heard {
@@ -404,7 +423,8 @@ impl Actor {
                     Link::None => self.sandbox_ended().await?,
                 }
             }
-            Done::Saved { turn, result } => self.finished(turn, result).await?,
+            Done::Saved { turn, result } => self.saved(turn, result).await?,
+            Done::LookedOver { turn, found } => self.finished(turn, found).await?,
             Done::PullRequest { turn, result, answer } => {
                 if let Ok(pull_request) = &result {
                     let mut batch = Batch::default();

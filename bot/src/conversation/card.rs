@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longshore_session::{Activity, OutboxOwner, Phase, SessionRecord, SessionState, TurnId, TurnOutcome};
-use longshore_slack::{CardPhase, Message, PlanItem, PlanStatus, Posted, Priority, Rerouting, SlackError, TurnCard};
+use longshore_session::{Activity, CheckEnd, OutboxOwner, Phase, SessionRecord, SessionState, TurnId, TurnOutcome};
+use longshore_slack::{CardPhase, Message, PlanItem, PlanStatus, Posted, Priority, Rerouting, SlackError, Spent, TurnCard};
 use tokio::sync::watch;
 
 use super::view::View;
@@ -122,12 +122,16 @@ pub fn draw(app: &App, record: &SessionRecord, state: &SessionState, view: &View
     let seen = view.turn(turn);
     let now = app.clock.now();
     let phase = match (&state.activity, &seen.outcome) {
-        (_, Some(TurnOutcome::Done)) => CardPhase::Done,
+        (_, Some(TurnOutcome::Done)) => match &seen.check {
+            Some(check) if !check.passed() && !matches!(check.end, CheckEnd::NotRun { .. }) => CardPhase::DoneButFailing,
+            Some(_) | None => CardPhase::Done,
+        },
         (_, Some(TurnOutcome::Stopped { .. })) => CardPhase::Stopped,
         (_, Some(TurnOutcome::Failed { .. })) => CardPhase::Failed,
         (Activity::Preparing { .. } | Activity::Idle, None) => CardPhase::Preparing,
         (Activity::Working { .. }, None) => CardPhase::Working,
         (Activity::Stopping { .. }, None) => CardPhase::Stopping,
+        (Activity::Finishing { .. }, None) if seen.checking.is_some() => CardPhase::Checking,
         (Activity::Finishing { .. }, None) => CardPhase::Finishing,
     };
     let asker = view.asked.get(&turn).map_or(&record.owner, |prompt| &prompt.author.slack_user).clone();
@@ -149,6 +153,7 @@ pub fn draw(app: &App, record: &SessionRecord, state: &SessionState, view: &View
         plan: plan.collect(),
         step: seen.step.clone(),
         elapsed: seen.at(Phase::TurnEnded).unwrap_or(now).since(seen.started.unwrap_or(now)),
+        spent: Spent::default(),
         session_url: None,
         rerouting: if turn == TurnId(1) { Rerouting::Offered } else { Rerouting::Closed },
     };

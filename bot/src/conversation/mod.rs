@@ -4,6 +4,7 @@ mod actor;
 mod agent_words;
 mod attach;
 mod card;
+mod check;
 mod files;
 mod prepare;
 mod reply;

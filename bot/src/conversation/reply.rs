@@ -1,12 +1,15 @@
 //! What a turn's end is told with.
 
-use longshore_session::{OutboxDraft, Phase, Prompt, SessionId, SessionRecord, SessionState, TurnFailure, TurnId, TurnOutcome};
-use longshore_slack::{DiffStat, FinalReply, Outcome, PullRequestLink, ReceiptPhase};
+use std::time::Duration;
 
-use super::{
-    view::{TurnView, View},
-    work::Saved,
+use longshore_session::{
+    CheckEnd, CheckRecord, OutboxDraft, Phase, Prompt, SessionId, SessionRecord, SessionState, TurnFailure, TurnId, TurnOutcome,
 };
+use longshore_slack::{
+    CheckResult, DiffStat, FinalReply, Outcome, PullRequestLink, PullRequestStanding, ReceiptPhase, Spent, Verification,
+};
+
+use super::view::{TurnView, View};
 use crate::outbox::{Content, FileToSend, Owed, OwedFile};
 
 /// Of the first message of a turn's final reply; further ones have a number behind it.
@@ -30,7 +33,7 @@ pub fn final_reply(
             Outcome::Failed { what, next, reference: format!("{} turn {}", record.id, ended.turn) }
         }
     };
-    let diff = ended.saved.filter(|saved| saved.ahead > 0).map(|saved| DiffStat {
+    let diff = seen.saved.as_ref().filter(|saved| saved.ahead > 0).map(|saved| DiffStat {
         files: saved.files as usize,
         added: saved.insertions as usize,
         removed: saved.deletions as usize,
@@ -45,7 +48,11 @@ pub fn final_reply(
             url: pull.url.clone(),
             number: pull.number,
             title: pull.title.clone(),
+            standing: ended.standing,
         }),
+        verified: verified(ended, view, &seen),
+        spent: Spent::default(),
+        session_url: None,
         receipt: receipt(ended.prompt, &seen),
         note: ended.note.clone(),
     };
@@ -77,9 +84,35 @@ pub struct Ended<'a> {
     pub turn: TurnId,
     pub prompt: &'a Prompt,
     pub outcome: &'a TurnOutcome,
-    /// None where there was no sandbox to save from.
-    pub saved: Option<&'a Saved>,
+    /// Of the session's pull request, if there is one.
+    pub standing: PullRequestStanding,
+    /// What verifies work in this repository.
+    pub check_command: Option<&'a str>,
     pub note: Option<String>,
+}
+
+/// What the service can say about the work by itself.
+fn verified(ended: &Ended<'_>, view: &View, seen: &TurnView) -> Verification {
+    match (&seen.check, ended.outcome) {
+        (Some(check), _) => Verification::Ran(result(check)),
+        (None, TurnOutcome::Done) if view.has_changed(ended.turn) && ended.check_command.is_none() => Verification::NoCheck,
+        (None, TurnOutcome::Done | TurnOutcome::Stopped { .. } | TurnOutcome::Failed { .. }) => Verification::Nothing,
+    }
+}
+
+fn result(check: &CheckRecord) -> CheckResult {
+    CheckResult {
+        command: check.command.clone(),
+        commit: check.commit.clone(),
+        end: match &check.end {
+            CheckEnd::Exited { code } => longshore_slack::CheckEnd::Exited(*code),
+            CheckEnd::TimedOut { seconds } => longshore_slack::CheckEnd::TimedOut(Duration::from_secs(*seconds)),
+            CheckEnd::OutOfMemory => longshore_slack::CheckEnd::OutOfMemory,
+            CheckEnd::NotRun { why } => longshore_slack::CheckEnd::NotRun(why.trim_end_matches('.').to_owned()),
+        },
+        took: Duration::from_millis(check.took_ms),
+        tail: check.tail.clone(),
+    }
 }
 
 /// How long each part of the way took.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use longshore_session::{
-    Activity, AgentActivity, Event, MessageTs, Phase, PlanEntry, Prompt, SandboxId, SessionState, TakenFile, Timestamp, TurnId, TurnOutcome,
+    Activity, AgentActivity, CheckRecord, Event, MessageTs, Phase, PlanEntry, Prompt, SandboxId, SavedWork, SessionState, TakenFile,
+    Timestamp, TurnId, TurnOutcome,
 };
 
 use super::work::shortened;
@@ -34,6 +35,11 @@ pub struct TurnView {
     answer_closed: bool,
     pub phases: Vec<(Phase, Timestamp)>,
     pub outcome: Option<TurnOutcome>,
+    /// What was pushed at its end.
+    pub saved: Option<SavedWork>,
+    /// The commit that the repository's check runs on.
+    pub checking: Option<String>,
+    pub check: Option<CheckRecord>,
 }
 
 /// Every turn of the session, and what it was asked.
@@ -79,6 +85,13 @@ impl View {
                 self.turns.entry(*turn).or_default().outcome = Some(outcome.clone());
                 self.since = Some(at);
             }
+            Event::WorkSaved { turn, work } => self.turns.entry(*turn).or_default().saved = Some(work.clone()),
+            Event::CheckStarted { turn, commit } => self.turns.entry(*turn).or_default().checking = Some(commit.clone()),
+            Event::CheckEnded { turn, check } => {
+                let seen = self.turns.entry(*turn).or_default();
+                seen.checking = None;
+                seen.check = Some(check.clone());
+            }
             Event::PromptAccepted { .. } | Event::PromptEdited { .. } | Event::PromptWithdrawn { .. } | Event::PullRequestOpened { .. } => {
             }
         }
@@ -94,6 +107,16 @@ impl View {
 
     pub fn standing(&self, state: &SessionState, card: Option<MessageTs>) -> Standing {
         Standing { state: state.clone(), since: self.since.unwrap_or(Timestamp(0)), card }
+    }
+
+    /// Whether the branch is another one after this turn than it was before it.
+    pub fn has_changed(&self, turn: TurnId) -> bool {
+        let Some(saved) = self.turns.get(&turn).and_then(|view| view.saved.as_ref()) else { return false };
+        let before = self.turns.range(..turn).rev().find_map(|(_, view)| view.saved.as_ref());
+        match before {
+            Some(before) => before.commit != saved.commit,
+            None => saved.ahead > 0,
+        }
     }
 
     /// Whether an earlier turn's conversation is unknown to the agent of this sandbox.

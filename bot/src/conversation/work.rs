@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longshore_github::{As, PullRequestDraft, Readiness};
 use longshore_sandbox::Exec;
-use longshore_session::{Person, PullRequestRef, RepositoryManifest, SandboxId, SessionRecord, TurnFailure};
+use longshore_session::{Person, PullRequestRef, RepositoryManifest, SandboxId, SavedWork, SessionRecord, TurnFailure};
 
 use super::prepare::{failure, tail};
 use crate::{app::App, config::PersonSection};
@@ -25,32 +25,11 @@ ahead=$(git rev-list --count "origin/$BASE..HEAD")
 if [ "$head" != "$pushed" ] && { [ "$ahead" != 0 ] || [ -n "$pushed" ]; }; then
   git push --quiet origin "HEAD:refs/heads/$BRANCH" >&2
   git update-ref "refs/remotes/origin/$BRANCH" "$head"
-  echo pushed=yes
 fi
 echo "head=$head"
 echo "ahead=$ahead"
 echo "stat=$(git diff --shortstat "origin/$BASE...HEAD")"
 "#;
-
-/// The state of the session's branch after its work was saved.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Saved {
-    pub head: String,
-    /// Commits that the base has not.
-    pub ahead: u32,
-    pub files: u32,
-    pub insertions: u32,
-    pub deletions: u32,
-    /// Something was pushed just now.
-    pub pushed: Pushed,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Pushed {
-    Yes,
-    #[default]
-    No,
-}
 
 /// Commits and pushes. Doing it twice changes nothing the second time.
 pub async fn save(
@@ -59,7 +38,7 @@ pub async fn save(
     manifest: &RepositoryManifest,
     sandbox: &SandboxId,
     message: &str,
-) -> Result<Saved, TurnFailure> {
+) -> Result<SavedWork, TurnFailure> {
     let exec = Exec::shell(SAVE)
         .variable("BASE", &manifest.base_branch)
         .variable("BRANCH", record.id.branch())
@@ -78,13 +57,12 @@ pub async fn save(
     Err(TurnFailure::Push { detail: tail(said.trim(), 400) })
 }
 
-fn read_report(text: &str) -> Saved {
-    let mut saved = Saved::default();
+fn read_report(text: &str) -> SavedWork {
+    let mut saved = SavedWork::default();
     for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
         match key {
-            "head" => saved.head = value.to_owned(),
+            "head" => saved.commit = value.to_owned(),
             "ahead" => saved.ahead = value.parse().unwrap_or(0),
-            "pushed" => saved.pushed = Pushed::Yes,
             // " 2 files changed, 3 insertions(+), 1 deletion(-)"
             "stat" => {
                 for part in value.split(',') {
@@ -161,6 +139,25 @@ fn cut(text: String, limit: usize) -> String {
     }
 }
 
+/// The last lines of a text, within `bytes`; a line that does not fit in whole is left out, unless it is the last.
+pub fn lines_at_end(text: &str, lines: usize, bytes: usize) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut room = bytes;
+    for line in text.trim_end().lines().rev().take(lines) {
+        if line.len() >= room {
+            if kept.is_empty() {
+                let from = (line.len() - room..=line.len()).find(|at| line.is_char_boundary(*at)).unwrap_or(line.len());
+                kept.push(&line[from..]);
+            }
+            break;
+        }
+        room -= line.len() + 1;
+        kept.push(line);
+    }
+    kept.reverse();
+    kept.join("\n")
+}
+
 /// On one line, at most `limit` characters.
 pub fn shortened(text: &str, limit: usize) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -185,10 +182,17 @@ mod tests {
     }
 
     #[test]
+    fn an_outputs_end_is_kept() {
+        assert_eq!(lines_at_end("a\nb\nc\n\n", 2, 100), "b\nc");
+        assert_eq!(lines_at_end("aaaa\nbb\ncc", 9, 7), "bb\ncc");
+        assert_eq!(lines_at_end("xééé", 9, 3), "é");
+        assert_eq!(lines_at_end("", 9, 3), "");
+    }
+
+    #[test]
     fn a_report_is_read() {
-        let saved = read_report("pushed=yes\nhead=abc\nahead=2\nstat= 2 files changed, 13 insertions(+), 1 deletion(-)\n");
-        let wanted = Saved { head: "abc".into(), ahead: 2, files: 2, insertions: 13, deletions: 1, pushed: Pushed::Yes };
-        assert_eq!(saved, wanted);
-        assert_eq!(read_report("head=abc\nahead=0\nstat=\n"), Saved { head: "abc".into(), ..Saved::default() });
+        let saved = read_report("head=abc\nahead=2\nstat= 2 files changed, 13 insertions(+), 1 deletion(-)\n");
+        assert_eq!(saved, SavedWork { commit: "abc".into(), ahead: 2, files: 2, insertions: 13, deletions: 1 });
+        assert_eq!(read_report("head=abc\nahead=0\nstat=\n"), SavedWork { commit: "abc".into(), ..SavedWork::default() });
     }
 }

@@ -107,6 +107,8 @@ fn any_command() -> impl Strategy<Value = Command> {
         1 => turn.clone().prop_map(|turn| Command::AgentDid { turn, activity: AgentActivity::Text { delta: "x".into() } }),
         4 => turn.clone().prop_map(|turn| Command::AgentEnded { turn }),
         1 => turn.clone().prop_map(|turn| Command::Failed { turn, failure: TurnFailure::Internal }),
+        1 => turn.clone().prop_map(|turn| Command::Saved { turn, work: SavedWork::default() }),
+        1 => turn.clone().prop_map(|turn| Command::CheckStarted { turn, commit: "abc".into() }),
         4 => turn.prop_map(|turn| Command::Finished { turn, failure: None }),
     ]
 }

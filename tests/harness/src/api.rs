@@ -85,8 +85,16 @@ pub(crate) fn turns(events: &[Event]) -> Vec<TurnReport> {
             Event::PromptAccepted { prompt } => {
                 prompts.insert(prompt.id.clone(), prompt);
             }
-            Event::PromptEdited { .. } | Event::PromptWithdrawn { .. } | Event::FilesTaken { .. } | Event::Agent { .. } => {}
-            Event::StopRequested { .. } | Event::TurnFinishing { .. } | Event::PullRequestOpened { .. } => {}
+            Event::PromptEdited { .. }
+            | Event::PromptWithdrawn { .. }
+            | Event::FilesTaken { .. }
+            | Event::Agent { .. }
+            | Event::StopRequested { .. }
+            | Event::TurnFinishing { .. }
+            | Event::PullRequestOpened { .. }
+            | Event::WorkSaved { .. }
+            | Event::CheckStarted { .. }
+            | Event::CheckEnded { .. } => {}
             Event::TurnStarted { turn, prompt } => {
                 let prompt = prompts.get(prompt);
                 let report = turns.entry(turn.0).or_default();

@@ -6,7 +6,7 @@ use longshore_session::{RepoName, SessionId, SlackUserId};
 use serde_json::Value;
 
 use super::{
-    Message,
+    Message, Spent,
     block::{self, Style},
     words::{code, count, elapsed, line},
 };
@@ -27,6 +27,7 @@ pub struct TurnCard {
     /// What the agent does now, in plain words.
     pub step: Option<String>,
     pub elapsed: Duration,
+    pub spent: Spent,
     /// Where a browser shows the session.
     pub session_url: Option<String>,
     pub rerouting: Rerouting,
@@ -52,11 +53,15 @@ pub enum CardPhase {
     Working,
     /// The agent is done; the work is being pushed.
     Finishing,
+    /// The repository's check runs on what was pushed.
+    Checking,
     /// For an answer of the asker's.
     Waiting,
     /// Stop was asked for.
     Stopping,
     Done,
+    /// The agent came to its end, and the repository's check fails on what it left.
+    DoneButFailing,
     Stopped,
     Failed,
 }
@@ -69,9 +74,11 @@ impl CardPhase {
             Self::Preparing => "📦",
             Self::Working => "🛠️",
             Self::Finishing => "📤",
+            Self::Checking => "🧪",
             Self::Waiting => "💬",
             Self::Stopping => "✋",
             Self::Done => "✅",
+            Self::DoneButFailing => "⚠️",
             Self::Stopped => "⏹️",
             Self::Failed => "❌",
         }
@@ -84,9 +91,11 @@ impl CardPhase {
             Self::Preparing => "Starting the sandbox",
             Self::Working => "Working",
             Self::Finishing => "Saving the work",
+            Self::Checking => "Running the check",
             Self::Waiting => "Waiting for an answer",
             Self::Stopping => "Stopping",
             Self::Done => "Done",
+            Self::DoneButFailing => "Done, but the check fails",
             Self::Stopped => "Stopped",
             Self::Failed => "Failed",
         }
@@ -95,8 +104,10 @@ impl CardPhase {
     /// Whether there is something to stop.
     pub fn is_live(self) -> bool {
         match self {
-            Self::Queued { .. } | Self::Choosing | Self::Preparing | Self::Working | Self::Finishing | Self::Waiting => true,
-            Self::Stopping | Self::Done | Self::Stopped | Self::Failed => false,
+            Self::Queued { .. } | Self::Choosing | Self::Preparing | Self::Working | Self::Finishing | Self::Checking | Self::Waiting => {
+                true
+            }
+            Self::Stopping | Self::Done | Self::DoneButFailing | Self::Stopped | Self::Failed => false,
         }
     }
 }
@@ -162,7 +173,8 @@ impl TurnCard {
     }
 
     fn foot(&self) -> String {
-        format!("Asked by <@{}> · {} · session {}", self.asker, elapsed(self.elapsed), code(self.session.as_str(), 40))
+        let spent = self.spent.words().map(|spent| format!(" · {spent}")).unwrap_or_default();
+        format!("Asked by <@{}> · {}{spent} · session {}", self.asker, elapsed(self.elapsed), code(self.session.as_str(), 40))
     }
 
     fn buttons(&self) -> Vec<Value> {
@@ -188,7 +200,8 @@ impl TurnCard {
         let step = self.step.as_ref().filter(|_| self.phase.is_live()).map(|step| format!(": {}", line(step, 150))).unwrap_or_default();
         let done = self.plan.iter().filter(|item| item.status == PlanStatus::Done).count();
         let plan = if self.plan.is_empty() { String::new() } else { format!(" {done} of {} done.", count(self.plan.len(), "step")) };
-        format!("{}{repo}{place}{step}.{plan} {}.", self.phase.words(), elapsed(self.elapsed))
+        let spent = self.spent.words().map(|spent| format!(", {spent}")).unwrap_or_default();
+        format!("{}{repo}{place}{step}.{plan} {}{spent}.", self.phase.words(), elapsed(self.elapsed))
     }
 }
 

@@ -6,7 +6,7 @@ use longshore_session::{RepoName, SessionId, SlackUserId};
 use serde_json::Value;
 
 use super::{
-    Message,
+    Message, PullRequestStanding, Spent, Verification,
     block::{self, Style},
     words::{code, count, line, link, plain, precise, quiet, split_markdown},
 };
@@ -24,6 +24,10 @@ pub struct FinalReply {
     pub diff: Option<DiffStat>,
     /// Without one, and with changes, the reply offers to open it.
     pub pull_request: Option<PullRequestLink>,
+    pub verified: Verification,
+    pub spent: Spent,
+    /// Where a browser shows the session.
+    pub session_url: Option<String>,
     /// How long each phase of the way took, in order.
     pub receipt: Vec<ReceiptPhase>,
     /// A remark below everything else, such as that a scripted model answered.
@@ -61,6 +65,8 @@ pub struct PullRequestLink {
     pub url: String,
     pub number: u64,
     pub title: String,
+    /// When the reply was written.
+    pub standing: PullRequestStanding,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +87,7 @@ impl FinalReply {
         let (summary, more) = self.summary();
         let mut blocks = vec![block::section("reply.head", &self.head())];
         blocks.extend(summary);
+        blocks.extend(self.verified.markup().map(|markup| block::section("reply.check", &markup)));
         blocks.extend(self.pull_request_markup().map(|markup| block::section("reply.pull_request", &markup)));
         blocks.extend(self.foot().map(|foot| block::context("reply.foot", &foot)));
         blocks.extend(block::actions("reply.actions", self.buttons()));
@@ -91,10 +98,11 @@ impl FinalReply {
 
     fn head(&self) -> String {
         match &self.outcome {
-            Outcome::Done { summary } if summary.trim().is_empty() => {
-                format!("✅ *Done*, <@{}>. The agent left no summary.", self.asker)
+            Outcome::Done { summary } => {
+                let how = if self.verified.has_failed() { "⚠️ *Done, but the check fails*" } else { "✅ *Done*" };
+                let mute = if summary.trim().is_empty() { " The agent left no summary." } else { "" };
+                format!("{how}, <@{}>.{mute}", self.asker)
             }
-            Outcome::Done { .. } => format!("✅ *Done*, <@{}>.", self.asker),
             Outcome::Failed { what, next, reference } => format!(
                 "❌ *This did not work*, <@{}>. {}\n*What to do:* {}\nReference: {}",
                 self.asker,
@@ -136,7 +144,8 @@ impl FinalReply {
     fn pull_request_markup(&self) -> Option<String> {
         let pull_request = self.pull_request.as_ref()?;
         let label = format!("#{} {}", pull_request.number, pull_request.title);
-        Some(format!("🔀 Pull request {}", link(&pull_request.url, &label)))
+        let standing = pull_request.standing.words().map(|words| format!(" · {words}")).unwrap_or_default();
+        Some(format!("🔀 Pull request {}{standing}", link(&pull_request.url, &label)))
     }
 
     fn foot(&self) -> Option<String> {
@@ -145,18 +154,21 @@ impl FinalReply {
         let receipt = (!receipt.is_empty()).then(|| receipt.join(" · "));
         let note = self.note.as_ref().map(|note| line(note, 300));
         let session = Some(format!("session {}", code(self.session.as_str(), 40)));
-        let lines: Vec<String> = [diff, receipt, note, session].into_iter().flatten().collect();
+        let spent = self.spent.words().map(|spent| format!("Models: {spent}"));
+        let lines: Vec<String> = [diff, receipt, spent, note, session].into_iter().flatten().collect();
         Some(lines.join("\n"))
     }
 
     fn buttons(&self) -> Vec<Value> {
-        match &self.pull_request {
-            Some(pull_request) => vec![block::link_button("Open pull request", &pull_request.url, "pull_request")],
+        let pull_request = match &self.pull_request {
+            Some(pull_request) => Some(block::link_button("Open pull request", &pull_request.url, "pull_request")),
             None if self.has_changes() => {
-                vec![block::button("Create pull request", &Action::OpenPullRequest(self.session.clone()), "", Style::Primary)]
+                Some(block::button("Create pull request", &Action::OpenPullRequest(self.session.clone()), "", Style::Primary))
             }
-            None => Vec::new(),
-        }
+            None => None,
+        };
+        let session = self.session_url.as_ref().map(|url| block::link_button("Open session", url, "session"));
+        pull_request.into_iter().chain(session).collect()
     }
 
     fn has_changes(&self) -> bool {
@@ -173,6 +185,8 @@ impl FinalReply {
             Outcome::Failed { what, next, .. } => format!("This did not work{repo}. {} What to do: {}", line(what, 300), line(next, 300)),
             Outcome::Stopped { .. } => format!("Stopped{repo}. Reply in this thread to go on."),
         };
+        let check = self.verified.words().map(|words| format!(" {words}")).unwrap_or_default();
+        let ending = format!("{ending}{check}");
         match &self.pull_request {
             Some(pull_request) => {
                 format!("{ending} Pull request #{}: {}", pull_request.number, link(&pull_request.url, &pull_request.title))

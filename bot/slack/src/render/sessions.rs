@@ -61,6 +61,18 @@ pub enum PullRequestStanding {
     Unknown,
 }
 
+impl PullRequestStanding {
+    pub(super) fn words(self) -> Option<&'static str> {
+        match self {
+            Self::Open => Some("open"),
+            Self::Draft => Some("draft"),
+            Self::Merged => Some("merged"),
+            Self::Closed => Some("closed"),
+            Self::Unknown => None,
+        }
+    }
+}
+
 /// `/agent status`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentStatus {
@@ -236,13 +248,7 @@ impl SessionStage {
 
 impl PullRequestLine {
     fn markup(&self) -> String {
-        let words = match self.standing {
-            PullRequestStanding::Open => " open",
-            PullRequestStanding::Draft => " draft",
-            PullRequestStanding::Merged => " merged",
-            PullRequestStanding::Closed => " closed",
-            PullRequestStanding::Unknown => "",
-        };
+        let words = self.standing.words().map(|words| format!(" {words}")).unwrap_or_default();
         format!("{}{words}", link(&self.url, &format!("PR #{}", self.number)))
     }
 }

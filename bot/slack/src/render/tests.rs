@@ -80,6 +80,7 @@ fn card(phase: CardPhase) -> TurnCard {
         ],
         step: Some("reading `src/checkout.py`".to_owned()),
         elapsed: Duration::from_secs(80),
+        spent: Spent { micros: 420_000, unpriced_tokens: 0 },
         session_url: Some("https://longshore.example.com/s/s-7k2m9q4dxw".to_owned()),
         rerouting: Rerouting::Offered,
     }
@@ -88,7 +89,7 @@ fn card(phase: CardPhase) -> TurnCard {
 #[test]
 fn a_card_at_work() {
     assert_snapshot!(show(&card(CardPhase::Working).render()), @r#"
-    text: Working in acme/shop: reading `src/checkout.py`. 1 of 3 steps done. 1 min 20 s.
+    text: Working in acme/shop: reading `src/checkout.py`. 1 of 3 steps done. 1 min 20 s, $0.42.
     header card.head: 🛠️ Working · acme/shop
     section card.place: *acme/shop* on `longshore/s-7k2m9q4dxw`
         Why here: the message speaks of the checkout, decided by the model (0.92)
@@ -96,7 +97,7 @@ fn a_card_at_work() {
         ▶️ *Send it once per order*
         ⬜ Run the tests
     section card.step: *Now:* reading `src/checkout.py`
-    context card.foot: Asked by <@U0ANA> · 1 min 20 s · session `s-7k2m9q4dxw`
+    context card.foot: Asked by <@U0ANA> · 1 min 20 s · $0.42 · session `s-7k2m9q4dxw`
     actions card.actions: [Stop | stop = s-7k2m9q4dxw danger] [Open session | link:session = https://longshore.example.com/s/s-7k2m9q4dxw] [Wrong repository | wrong_repository = s-7k2m9q4dxw]
     "#);
 }
@@ -106,9 +107,9 @@ fn a_card_before_there_is_a_repository() {
     let card =
         TurnCard { repo: None, branch: None, why: None, plan: Vec::new(), step: None, session_url: None, ..card(CardPhase::Choosing) };
     assert_snapshot!(show(&card.render()), @r#"
-    text: Choosing the repository. 1 min 20 s.
+    text: Choosing the repository. 1 min 20 s, $0.42.
     header card.head: 🧭 Choosing the repository
-    context card.foot: Asked by <@U0ANA> · 1 min 20 s · session `s-7k2m9q4dxw`
+    context card.foot: Asked by <@U0ANA> · 1 min 20 s · $0.42 · session `s-7k2m9q4dxw`
     actions card.actions: [Stop | stop = s-7k2m9q4dxw danger]
     "#);
 }
@@ -121,9 +122,11 @@ fn each_phase_looks_different() {
         CardPhase::Preparing,
         CardPhase::Working,
         CardPhase::Finishing,
+        CardPhase::Checking,
         CardPhase::Waiting,
         CardPhase::Stopping,
         CardPhase::Done,
+        CardPhase::DoneButFailing,
         CardPhase::Stopped,
         CardPhase::Failed,
     ];
@@ -141,9 +144,11 @@ fn each_phase_looks_different() {
     📦 Starting the sandbox · acme/shop [Stop]
     🛠️ Working · acme/shop [Stop]
     📤 Saving the work · acme/shop [Stop]
+    🧪 Running the check · acme/shop [Stop]
     💬 Waiting for an answer · acme/shop [Stop]
     ✋ Stopping · acme/shop
     ✅ Done · acme/shop
+    ⚠️ Done, but the check fails · acme/shop
     ⏹️ Stopped · acme/shop
     ❌ Failed · acme/shop
     "#);
@@ -165,6 +170,9 @@ fn done(summary: &str) -> FinalReply {
         outcome: Outcome::Done { summary: summary.to_owned() },
         diff: Some(DiffStat { files: 2, added: 14, removed: 1 }),
         pull_request: None,
+        verified: Verification::Nothing,
+        spent: Spent::default(),
+        session_url: None,
         receipt: [("classified", 310), ("sandbox", 40), ("first token", 1_240)]
             .map(|(name, ms)| ReceiptPhase { name: name.to_owned(), took: Duration::from_millis(ms) })
             .to_vec(),
@@ -184,6 +192,7 @@ fn done_with_a_pull_request() {
         url: "https://github.com/acme/shop/pull/12".to_owned(),
         number: 12,
         title: "Charge once <per> order | retry".to_owned(),
+        standing: PullRequestStanding::Open,
     };
     let reply = FinalReply {
         pull_request: Some(pull_request),
@@ -197,7 +206,7 @@ fn done_with_a_pull_request() {
 
         - `charge()` now takes the order's key
         - all 12 tests pass <{zwsp}!here>
-    section reply.pull_request: 🔀 Pull request <https://github.com/acme/shop/pull/12|#12 Charge once &lt;per&gt; order / retry>
+    section reply.pull_request: 🔀 Pull request <https://github.com/acme/shop/pull/12|#12 Charge once &lt;per&gt; order / retry> · open
     context reply.foot: 2 files changed, 14 lines added, 1 line removed
         classified 0.31 s · sandbox 0.04 s · first token 1.2 s
         Answered by a scripted model.

@@ -52,6 +52,20 @@ pub(super) fn code(text: &str, limit: usize) -> String {
     if text.is_empty() { String::new() } else { format!("`{text}`") }
 }
 
+/// A block of code in Slack's markup, of at most `limit` characters; the end is what counts.
+pub(super) fn fenced(text: &str, limit: usize) -> String {
+    let text = escape(&text.replace("```", "'''"));
+    let skip = text.chars().count().saturating_sub(limit);
+    let mut shown: String = text.chars().skip(skip).collect();
+    // No escape is cut in two.
+    if skip > 0
+        && let Some(end) = shown.char_indices().take(5).find(|(_, c)| *c == ';').map(|(at, _)| at)
+    {
+        shown.drain(..=end);
+    }
+    format!("```\n{shown}\n```")
+}
+
 /// A link in Slack's markup. The address may not end the link early.
 pub(super) fn link(url: &str, label: &str) -> String {
     let url = url.replace('&', "&amp;").replace('<', "%3C").replace('>', "%3E").replace('|', "%7C").replace(' ', "%20");

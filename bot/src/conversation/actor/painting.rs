@@ -15,6 +15,7 @@ pub(super) struct Painted {
     phase: &'static str,
     plan: Vec<longshore_session::PlanEntry>,
     step: Option<String>,
+    checking: Option<String>,
     outcome: Option<TurnOutcome>,
 }
 
@@ -41,7 +42,13 @@ impl Actor {
             return;
         }
         let seen = self.view.turn(turn);
-        let picture = Painted { phase: phase_word(&self.state.activity), plan: seen.plan, step: seen.step, outcome: seen.outcome };
+        let picture = Painted {
+            phase: phase_word(&self.state.activity),
+            plan: seen.plan,
+            step: seen.step,
+            checking: seen.checking,
+            outcome: seen.outcome,
+        };
         if self.painted.as_ref() == Some(&picture) {
             return;
         }

@@ -35,7 +35,10 @@ impl Actor {
         };
         let title = title.unwrap_or_else(|| work::shortened(&prompt.text, 100));
         let done = done.unwrap_or_else(|| self.view.turn(turn).answer);
-        let (app, record, sandbox) = (Arc::clone(&self.app), self.record.clone(), self.sandbox.clone());
+        // While the check runs, what lies about may be the check's, and the turn's work is pushed already.
+        let checking = self.view.turn(turn).checking.is_some();
+        let sandbox = self.sandbox.clone().filter(|_| !checking);
+        let (app, record) = (Arc::clone(&self.app), self.record.clone());
         let task = async move {
             let result = async {
                 if let Some(sandbox) = sandbox {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Result;
 use longshore_agent::{Agent, AgentError, AgentSettings, Carrier, ContentBlock, Cursor, PromptState, StartSession};
 use longshore_sandbox::Exit;
-use longshore_session::{Activity, AgentCursor, Command, Phase, Prompt, SandboxId, TurnFailure, TurnId, TurnOutcome};
+use longshore_session::{Activity, AgentCursor, Command, Phase, Prompt, SandboxId, TurnFailure, TurnId};
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -15,8 +15,6 @@ use crate::conversation::{
     card::Painter,
     files,
     prepare::{self, Prepared},
-    reply::{self, Ended},
-    work::{self, Saved},
 };
 
 impl Actor {
@@ -221,63 +219,6 @@ impl Actor {
                 false
             }
         }
-    }
-
-    pub(super) async fn finish(&mut self, turn: TurnId, prompt: &Prompt, outcome: &TurnOutcome) -> Result<()> {
-        self.deadlines.turn = None;
-        self.deadlines.stop = None;
-        let at = self.app.clock.now();
-        self.reach(turn, Phase::TurnEnded, at).await?;
-        if let Some(task) = self.preparing.take() {
-            task.abort();
-            self.discard_strays();
-        }
-        let (Some(sandbox), Some(manifest)) = (self.sandbox.clone(), self.app.manifest(&self.record.repo).cloned()) else {
-            self.tasks.spawn(async move { Done::Saved { turn, result: None } });
-            return Ok(());
-        };
-        let message = agent_words::commit_message(&prompt.text, outcome);
-        let (app, record) = (Arc::clone(&self.app), self.record.clone());
-        let task = async move {
-            let result = work::save(&app, &record, &manifest, &sandbox, &message).await;
-            Done::Saved { turn, result: Some(result) }
-        };
-        self.tasks.spawn(task.in_current_span());
-        Ok(())
-    }
-
-    pub(super) async fn finished(&mut self, turn: TurnId, result: Option<Result<Saved, TurnFailure>>) -> Result<()> {
-        let Activity::Finishing { turn: running, prompt, .. } = &self.state.activity else { return Ok(()) };
-        if *running != turn {
-            return Ok(());
-        }
-        let prompt = prompt.clone();
-        let (saved, failure) = match result {
-            Some(Ok(saved)) => (Some(saved), None),
-            Some(Err(failure)) => (None, Some(failure)),
-            None => (None, None),
-        };
-        let strange = self.view.turn(turn).sandbox.is_some_and(|sandbox| self.view.is_strange_to(turn, &sandbox));
-        let note = strange.then(|| {
-            "The earlier sandbox is gone, so this was a new one: the branch is as it was last pushed, and the agent was given the conversation so far."
-                .to_owned()
-        });
-        let mut batch = Batch::default();
-        if self.decide(&mut batch, Command::Finished { turn, failure }).is_err() {
-            return Ok(());
-        }
-        let seen = self.view.turn(turn);
-        let outcome = seen.outcome.clone().unwrap_or(TurnOutcome::Done);
-        if let TurnOutcome::Failed { failure } = &outcome {
-            // Its details may hold what commands printed; the thread has them.
-            tracing::warn!(%turn, failure = reply::kind(failure), what_to_do = reply::words(failure).1, "the turn failed");
-        }
-        let ended = Ended { turn, prompt: &prompt, outcome: &outcome, saved: saved.as_ref(), note };
-        batch.outbox = reply::final_reply(&self.record, &self.state, &self.view, &ended)?;
-        self.paint_last(turn);
-        self.drop_condemned().await;
-        self.deadlines.idle = Some(Instant::now() + Duration::from_secs(60 * self.app.config.sandboxes.idle_minutes));
-        self.commit(batch).await
     }
 
     /// Removes the sandbox if it is not to be used again.

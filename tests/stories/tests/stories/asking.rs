@@ -42,7 +42,8 @@ fn a_mention_becomes_a_pull_request_and_a_colleague_goes_on_with_it() {
           The comparison left out the last day of validity, which is meant to count. The change is in `storefront/coupons.py`. `python3 -m unittest tests.test_coupon_dates` failed before it and passes now. Pull request: http://127.0.0.1:…/acme/storefront/pull/N
 
           This was written by Longshore's scripted demo model, not by a real one.
-          🔀 Pull request #N Accept a coupon on its last day (http://127.0.0.1:…/acme/storefront/pull/N)
+          ✅ *Check* `python3 -m compileall -q storefront && python3 -m unittest tests.test_money tests.test_catalog tests.test_checkout` exit 0 in (time) on `(commit)`
+          🔀 Pull request #N Accept a coupon on its last day (http://127.0.0.1:…/acme/storefront/pull/N) · open
           1 file changed, 1 line added, 1 line removed
           classified (time) · sandbox (time) · sync (time) · first token (time) · turn (time)
           session `s-…`

@@ -27,6 +27,7 @@ mod stopping;
 mod surviving;
 mod talking;
 mod thread;
+mod verifying;
 mod waiting;
 mod when_all_is_told;
 mod working;

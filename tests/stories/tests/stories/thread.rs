@@ -176,6 +176,13 @@ fn redacted_word(word: &str) -> String {
     if is_clock {
         return "(clock)".to_owned();
     }
+    // As the final reply names commits.
+    if let Some(commit) = word.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'))
+        && commit.len() == 7
+        && commit.bytes().all(|byte| byte.is_ascii_hexdigit())
+    {
+        return "`(commit)`".to_owned();
+    }
     let mut word = word.to_owned();
     for (begins, length) in [("s-", 10), ("127.0.0.1:", 5)] {
         let Some(at) = word.find(begins) else { continue };
@@ -203,7 +210,7 @@ fn redacted_word(word: &str) -> String {
 
 #[test]
 fn what_differs_from_run_to_run_is_left_out() {
-    let text = "ana  10:20:30\nsession `s-7k2m9q4dxw` took 1 min 20 s, under 0.01 s or 3.2 s\n[open](http://127.0.0.1:4711/a/b/pull/12) #12 is-fine";
-    let wanted = "ana  (clock)\nsession `s-…` took (time), (time) or (time)\n[open](http://127.0.0.1:…/a/b/pull/N) #N is-fine\n";
+    let text = "ana  10:20:30\nsession `s-7k2m9q4dxw` took 1 min 20 s, under 0.01 s or 3.2 s\n[open](http://127.0.0.1:4711/a/b/pull/12) #12 is-fine `1a2b3c4`";
+    let wanted = "ana  (clock)\nsession `s-…` took (time), (time) or (time)\n[open](http://127.0.0.1:…/a/b/pull/N) #N is-fine `(commit)`\n";
     assert_eq!(redacted(text), wanted);
 }

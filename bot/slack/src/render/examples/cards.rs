@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Example, ana, repo, session, thread};
-use crate::render::{CardPhase, PlanItem, PlanStatus, Rerouting, TurnCard};
+use crate::render::{CardPhase, PlanItem, PlanStatus, Rerouting, Spent, TurnCard};
 
 pub(super) fn all() -> Vec<Example> {
     let new = TurnCard { repo: None, branch: None, why: None, plan: Vec::new(), step: None, ..card(CardPhase::Choosing, 1) };
@@ -24,8 +24,10 @@ pub(super) fn all() -> Vec<Example> {
         ),
         ("card-waiting", "The agent asked something, and the turn waits for the answer.", card(CardPhase::Waiting, 95)),
         ("card-finishing", "The agent is done, and its work is being pushed.", ended(CardPhase::Finishing, PlanStatus::Done)),
+        ("card-checking", "The repository's check runs on what was pushed.", ended(CardPhase::Checking, PlanStatus::Done)),
         ("card-stopping", "Somebody asked to stop, and the agent is being told.", card(CardPhase::Stopping, 96)),
         ("card-done", "What the card turns into when the turn ended well.", ended(CardPhase::Done, PlanStatus::Done)),
+        ("card-done-failing", "The turn ended well, but the check fails on it.", ended(CardPhase::DoneButFailing, PlanStatus::Done)),
         ("card-stopped", "What it turns into when somebody stopped the turn.", ended(CardPhase::Stopped, PlanStatus::Dropped)),
         ("card-failed", "What it turns into when the turn failed.", ended(CardPhase::Failed, PlanStatus::Pending)),
     ]
@@ -44,7 +46,8 @@ fn card(phase: CardPhase, seconds: u64) -> TurnCard {
         plan: plan(PlanStatus::Doing, PlanStatus::Pending),
         step: Some("reading src/checkout.py".to_owned()),
         elapsed: Duration::from_secs(seconds),
-        session_url: Some("https://longshore.example.com/s/s-7k2m9q4dxw".to_owned()),
+        spent: Spent { micros: 4_200 * seconds, unpriced_tokens: 0 },
+        session_url: Some("https://longshore.example.com/sessions/s-7k2m9q4dxw?key=k".to_owned()),
         rerouting: Rerouting::Offered,
     }
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::{Example, Shape, ana, ben, for_one, repo, session, source};
-use crate::render::{Detour, DiffStat, FinalReply, Outcome, PullRequestLink, ReceiptPhase};
+use crate::render::{
+    CheckEnd, CheckResult, Detour, DiffStat, FinalReply, Outcome, PullRequestLink, PullRequestStanding, ReceiptPhase, Spent, Verification,
+};
 
 pub(super) fn all() -> Vec<Example> {
     let summary = "The payment was sent **again** on each retry.\n\n- `charge()` now takes the order's key, so that a repeat is recognised\n- \
@@ -12,8 +14,16 @@ pub(super) fn all() -> Vec<Example> {
         url: "https://github.com/acme/storefront/pull/12".to_owned(),
         number: 12,
         title: "Charge once per order".to_owned(),
+        standing: PullRequestStanding::Open,
     };
-    let pull_request = Some(pull_request);
+    let with_pull = |standing| FinalReply { pull_request: Some(PullRequestLink { standing, ..pull_request.clone() }), ..done(summary) };
+    let checked = |end, tail: &str| {
+        let took = Duration::from_millis(12_400);
+        let (command, commit) = ("make test".to_owned(), "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d".to_owned());
+        let result = CheckResult { command, commit, end, took, tail: tail.to_owned() };
+        FinalReply { verified: Verification::Ran(result), ..with_pull(PullRequestStanding::Open) }
+    };
+    let failing = "FAILED tests/test_retry.py::test_one_charge - assert 2 == 1\n1 failed, 11 passed in 9.81s";
     let failed = Outcome::Failed {
         what: "The sandbox ran out of memory (2048 MiB) while the tests ran.".to_owned(),
         next: "Raise `limits.memory_mb` in the repository's manifest, then reply in this thread.".to_owned(),
@@ -30,7 +40,35 @@ pub(super) fn all() -> Vec<Example> {
     };
     let detour = for_one("reply-detour", "The thread takes nothing any more: the final reply goes to its asker.", &detour, Detour::render);
     let mut replies = [
-        ("reply-pull-request", "The work is done and its pull request is open.", FinalReply { pull_request, ..done(summary) }),
+        (
+            "reply-pull-request",
+            "The work is done, the repository's check passes on it, and its pull request is open.",
+            checked(CheckEnd::Exited(0), ""),
+        ),
+        (
+            "reply-check-failed",
+            "The check fails on what the agent left, with the last lines that it printed.",
+            checked(CheckEnd::Exited(1), failing),
+        ),
+        (
+            "reply-check-too-long",
+            "The check was ended at its time limit.",
+            checked(CheckEnd::TimedOut(Duration::from_secs(600)), "collecting ..."),
+        ),
+        ("reply-check-memory", "The check ran out of memory.", checked(CheckEnd::OutOfMemory, "")),
+        (
+            "reply-check-not-run",
+            "The check could not be run.",
+            checked(CheckEnd::NotRun("files changed after the work was pushed".to_owned()), ""),
+        ),
+        (
+            "reply-no-check",
+            "The repository names no check.",
+            FinalReply { verified: Verification::NoCheck, ..with_pull(PullRequestStanding::Draft) },
+        ),
+        ("reply-merged", "A question about work that was merged meanwhile.", with_pull(PullRequestStanding::Merged)),
+        ("reply-closed", "The same where the pull request was closed.", with_pull(PullRequestStanding::Closed)),
+        ("reply-state-unknown", "GitHub could not be asked for the pull request's state.", with_pull(PullRequestStanding::Unknown)),
         ("reply-changes", "The work is done; a pull request was not asked for yet.", done(summary)),
         ("reply-unchanged", "A question that needed a sandbox, but no change.", unchanged.clone()),
         ("reply-no-summary", "The agent ended without a word.", FinalReply { diff: None, ..done("") }),
@@ -58,6 +96,9 @@ fn done(summary: &str) -> FinalReply {
         outcome: Outcome::Done { summary: summary.to_owned() },
         diff: Some(DiffStat { files: 2, added: 14, removed: 1 }),
         pull_request: None,
+        verified: Verification::Nothing,
+        spent: Spent { micros: 131_000, unpriced_tokens: 0 },
+        session_url: Some("https://longshore.example.com/sessions/s-7k2m9q4dxw?key=k".to_owned()),
         receipt: [("classified", 310), ("sandbox", 40), ("sync", 900), ("first token", 2_140)]
             .map(|(name, ms)| ReceiptPhase { name: name.to_owned(), took: Duration::from_millis(ms) })
             .to_vec(),

@@ -80,9 +80,12 @@ macro_rules! each_variant {
 fn every_variant_has_an_example() {
     let mut kinds = BTreeSet::new();
     each_variant! { kinds;
-        CardPhase after "phase:": Queued, Choosing, Preparing, Working, Finishing, Waiting, Stopping, Done, Stopped, Failed;
+        CardPhase after "phase:": Queued, Choosing, Preparing, Working, Finishing, Checking, Waiting, Stopping, Done, DoneButFailing, Stopped,
+            Failed;
         PlanStatus after "status:": Pending, Doing, Done, Dropped;
         Rerouting after "rerouting:": Offered, Closed;
+        Verification after "verified:": Nothing, NoCheck, Ran;
+        CheckEnd after "end:": Exited, TimedOut, OutOfMemory, NotRun;
         Outcome after "outcome:": Done, Failed, Stopped;
         PickerDone after "PickerDone": Picked, Withdrawn, Expired;
         NotAllowed after "NotAllowed": Workspace, Channel, User;
