@@ -295,6 +295,26 @@ pub enum Event {
     },
     PromptWithdrawn {
         prompt: PromptId,
+        /// None where its message was deleted, since Slack does not say by whom.
+        #[serde(default)]
+        by: Option<SlackUserId>,
+    },
+    /// A prompt that does not wait for the running turn's end but joins it.
+    PromptInserted {
+        turn: TurnId,
+        prompt: PromptId,
+    },
+    /// From here on the inserted prompt goes to the agent.
+    PromptHanded {
+        turn: TurnId,
+        prompt: PromptId,
+        /// The commit that the sandbox stood at: what comes after it is the inserter's work, too. None where it could not be read.
+        head: Option<String>,
+    },
+    /// The turn was over before the agent could take the inserted prompt, which is the next one now.
+    PromptReturned {
+        turn: TurnId,
+        prompt: PromptId,
     },
     TurnStarted {
         turn: TurnId,

@@ -16,7 +16,7 @@ pub use ids::{
     ChannelId, InvalidId, MessageTs, Person, PromptId, RepoName, SandboxId, SessionId, SlackEventId, SlackUserId, TeamId, ThreadKey, TurnId,
 };
 pub use repository::{CheckRecipe, ImageRecipe, ManifestError, RepositoryManifest, RepositoryProfile, SandboxLimits};
-pub use state::{Activity, Command, Decision, Effect, Rejection, SessionState};
+pub use state::{Activity, Command, Decision, Effect, Inserted, Rejection, SessionState, Waiting, Way, Which};
 pub use store::{
     AgentCursor, Append, Ask, AskState, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, OutboxDraft, OutboxOwner, OutboxRow,
     SandboxRecord, Sending, SessionRecord, Store, StoreError, StoredEvent, Work,

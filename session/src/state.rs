@@ -1,44 +1,36 @@
 //! The session as a pure state machine: a state and a command give events and effects, or a named rejection.
 //! Nothing here waits, sends or stores; whoever applies a command stores the events first and carries the effects out then.
 
+mod activity;
+mod news;
+
 use std::collections::VecDeque;
 
-use serde::{Deserialize, Serialize};
+pub use activity::{Activity, Inserted, Way};
 
 use crate::{
     AgentActivity, CheckRecord, Event, MessageTs, Phase, Prompt, PromptId, PullRequestRef, SandboxId, SavedWork, SlackUserId, TakenFile,
     Timestamp, TurnFailure, TurnId, TurnOutcome,
 };
 
-/// What the session is doing now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-pub enum Activity {
-    Idle,
-    /// A sandbox is being found, started and synced.
-    Preparing {
-        turn: TurnId,
-        prompt: Prompt,
-    },
-    /// The agent has the prompt.
-    Working {
-        turn: TurnId,
-        prompt: Prompt,
-        sandbox: SandboxId,
-    },
-    /// Somebody pressed Stop; the agent has been told.
-    Stopping {
-        turn: TurnId,
-        prompt: Prompt,
-        sandbox: SandboxId,
-        by: SlackUserId,
-    },
-    /// The agent is done; its work is being committed, pushed and told.
-    Finishing {
-        turn: TurnId,
-        prompt: Prompt,
-        outcome: TurnOutcome,
-    },
+/// What the people in the thread are told of a prompt that did not start at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Waiting {
+    /// Place 1 is the next one.
+    InPlace(usize),
+    /// Its own turn has begun.
+    Started,
+    /// It was put into the running turn.
+    Inserted(TurnId),
+    Withdrawn(Option<SlackUserId>),
+}
+
+/// Names a prompt that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    Prompt(PromptId),
+    /// By the Slack message that holds it.
+    Post(MessageTs),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +42,8 @@ pub struct SessionState {
     pub pull_request: Option<PullRequestRef>,
     /// Every prompt ever accepted: a second delivery of the same one is refused.
     accepted: Vec<(PromptId, MessageTs)>,
+    /// Those of them that nobody works on any more.
+    withdrawn: Vec<PromptId>,
 }
 
 /// What somebody or something asks of a session.
@@ -58,12 +52,32 @@ pub enum Command {
     Accept {
         prompt: Prompt,
     },
+    /// As `Accept`, but into the running turn where there is one that can take it.
+    AcceptNow {
+        prompt: Prompt,
+    },
+    /// A waiting prompt shall not wait.
+    Insert {
+        prompt: PromptId,
+    },
+    /// The sandbox's commit was looked up, and the agent gets the inserted prompt next.
+    Hand {
+        turn: TurnId,
+        prompt: PromptId,
+        head: Option<String>,
+    },
+    /// The agent could not take the inserted prompt any more.
+    Return {
+        turn: TurnId,
+        prompt: PromptId,
+    },
     Edit {
         post: MessageTs,
         text: String,
     },
     Withdraw {
-        post: MessageTs,
+        which: Which,
+        by: Option<SlackUserId>,
     },
     Stop {
         by: SlackUserId,
@@ -140,10 +154,27 @@ pub enum Effect {
         prompt: Prompt,
         outcome: TurnOutcome,
     },
-    /// Say in the thread that the prompt waits, and how many are before it.
-    TellQueued {
+    /// Find out where the sandbox stands, and answer with [`Command::Hand`].
+    PrepareInsert {
+        turn: TurnId,
         prompt: Prompt,
-        ahead: usize,
+        sandbox: SandboxId,
+    },
+    /// Give the running turn's agent this prompt too.
+    Insert {
+        turn: TurnId,
+        prompt: Prompt,
+        sandbox: SandboxId,
+    },
+    /// Say in the thread what becomes of a prompt that did not start at once.
+    Tell {
+        prompt: Prompt,
+        waiting: Waiting,
+    },
+    /// Say it anew, in the place of what was said last.
+    Retell {
+        prompt: Prompt,
+        waiting: Waiting,
     },
 }
 
@@ -160,6 +191,8 @@ pub enum Rejection {
     NoSuchPrompt,
     #[error("the prompt's turn has begun")]
     AlreadyStarted,
+    #[error("the running turn is ending and takes nothing any more")]
+    TurnIsEnding,
     #[error("this is about another turn than the running one")]
     StaleTurn,
 }
@@ -173,29 +206,7 @@ pub struct Decision {
 
 impl Default for SessionState {
     fn default() -> Self {
-        Self { activity: Activity::Idle, queue: VecDeque::new(), turns: 0, pull_request: None, accepted: Vec::new() }
-    }
-}
-
-impl Activity {
-    pub fn turn(&self) -> Option<TurnId> {
-        match self {
-            Activity::Idle => None,
-            Activity::Preparing { turn, .. }
-            | Activity::Working { turn, .. }
-            | Activity::Stopping { turn, .. }
-            | Activity::Finishing { turn, .. } => Some(*turn),
-        }
-    }
-
-    pub fn prompt(&self) -> Option<&Prompt> {
-        match self {
-            Activity::Idle => None,
-            Activity::Preparing { prompt, .. }
-            | Activity::Working { prompt, .. }
-            | Activity::Stopping { prompt, .. }
-            | Activity::Finishing { prompt, .. } => Some(prompt),
-        }
+        Self { activity: Activity::Idle, queue: VecDeque::new(), turns: 0, pull_request: None, accepted: Vec::new(), withdrawn: Vec::new() }
     }
 }
 
@@ -211,15 +222,50 @@ impl SessionState {
 
     /// Decides what a command leads to. The state itself changes only through [`SessionState::evolve`].
     pub fn apply(&self, command: Command) -> Result<Decision, Rejection> {
+        let mut decision = self.decide(command)?;
+        let told = self.news(&decision.events);
+        decision.effects.extend(told);
+        Ok(decision)
+    }
+
+    fn decide(&self, command: Command) -> Result<Decision, Rejection> {
         match command {
             Command::Accept { prompt } => self.accept(prompt),
+            Command::AcceptNow { prompt } => {
+                let accepted = self.accept(prompt.clone())?;
+                let Ok(insertion) = self.insert(&prompt) else { return Ok(accepted) };
+                let events = accepted.events.into_iter().chain(insertion.events).collect();
+                Ok(Decision { events, effects: insertion.effects })
+            }
+            Command::Insert { prompt } => {
+                let prompt = self.waiting(&Which::Prompt(prompt))?.clone();
+                self.insert(&prompt)
+            }
+            Command::Hand { turn, prompt, head } => match &self.activity {
+                Activity::Working { turn: running, inserted, sandbox, .. } if *running == turn => {
+                    let next = inserted.iter().find(|inserted| inserted.prompt.id == prompt && inserted.way == Way::Next);
+                    let prompt = next.ok_or(Rejection::NoSuchPrompt)?.prompt.clone();
+                    Ok(Decision {
+                        events: vec![Event::PromptHanded { turn, prompt: prompt.id.clone(), head }],
+                        effects: vec![Effect::Insert { turn, prompt, sandbox: sandbox.clone() }],
+                    })
+                }
+                _ => Err(Rejection::StaleTurn),
+            },
+            Command::Return { turn, prompt } => {
+                let is_it = |inserted: &Inserted| inserted.prompt.id == prompt && inserted.way != Way::WithTheFirst;
+                if self.activity.turn() != Some(turn) || !self.activity.inserted().iter().any(is_it) {
+                    return Err(Rejection::StaleTurn);
+                }
+                Ok(Decision { events: vec![Event::PromptReturned { turn, prompt }], effects: Vec::new() })
+            }
             Command::Edit { post, text } => {
-                let prompt = self.waiting(&post)?.id.clone();
+                let prompt = self.waiting(&Which::Post(post))?.id.clone();
                 Ok(Decision { events: vec![Event::PromptEdited { prompt, text }], effects: Vec::new() })
             }
-            Command::Withdraw { post } => {
-                let prompt = self.waiting(&post)?.id.clone();
-                Ok(Decision { events: vec![Event::PromptWithdrawn { prompt }], effects: Vec::new() })
+            Command::Withdraw { which, by } => {
+                let prompt = self.waiting(&which)?.id.clone();
+                Ok(Decision { events: vec![Event::PromptWithdrawn { prompt, by }], effects: Vec::new() })
             }
             Command::Stop { by } => self.stop(by),
             Command::TookFiles { turn, files } => match &self.activity {
@@ -229,7 +275,7 @@ impl SessionState {
                 _ => Err(Rejection::StaleTurn),
             },
             Command::SandboxReady { turn, sandbox } => match &self.activity {
-                Activity::Preparing { turn: running, prompt } if *running == turn => Ok(Decision {
+                Activity::Preparing { turn: running, prompt, .. } if *running == turn => Ok(Decision {
                     effects: vec![Effect::Prompt { turn, prompt: prompt.clone(), sandbox: sandbox.clone() }],
                     events: vec![Event::TurnRunning { turn, sandbox }],
                 }),
@@ -288,15 +334,23 @@ impl SessionState {
     pub fn owed(&self) -> Vec<Effect> {
         match &self.activity {
             Activity::Idle => Vec::new(),
-            Activity::Preparing { turn, prompt } => vec![Effect::Prepare { turn: *turn, prompt: prompt.clone() }],
-            Activity::Working { turn, prompt, sandbox } => {
-                vec![Effect::Prompt { turn: *turn, prompt: prompt.clone(), sandbox: sandbox.clone() }]
+            Activity::Preparing { turn, prompt, .. } => vec![Effect::Prepare { turn: *turn, prompt: prompt.clone() }],
+            Activity::Working { turn, prompt, inserted, sandbox } => {
+                let given = inserted.iter().filter_map(|inserted| {
+                    let (turn, prompt, sandbox) = (*turn, inserted.prompt.clone(), sandbox.clone());
+                    match inserted.way {
+                        Way::WithTheFirst => None,
+                        Way::Next => Some(Effect::PrepareInsert { turn, prompt, sandbox }),
+                        Way::Handed { .. } => Some(Effect::Insert { turn, prompt, sandbox }),
+                    }
+                });
+                [Effect::Prompt { turn: *turn, prompt: prompt.clone(), sandbox: sandbox.clone() }].into_iter().chain(given).collect()
             }
             Activity::Stopping { turn, prompt, sandbox, .. } => vec![
                 Effect::Prompt { turn: *turn, prompt: prompt.clone(), sandbox: sandbox.clone() },
                 Effect::Cancel { turn: *turn, sandbox: sandbox.clone() },
             ],
-            Activity::Finishing { turn, prompt, outcome } => {
+            Activity::Finishing { turn, prompt, outcome, .. } => {
                 vec![Effect::Finish { turn: *turn, prompt: prompt.clone(), outcome: outcome.clone() }]
             }
         }
@@ -314,28 +368,54 @@ impl SessionState {
                     queued.text.clone_from(text);
                 }
             }
-            Event::PromptWithdrawn { prompt } => self.queue.retain(|queued| queued.id != *prompt),
+            Event::PromptWithdrawn { prompt, .. } => {
+                self.queue.retain(|queued| queued.id != *prompt);
+                self.withdrawn.push(prompt.clone());
+            }
+            Event::PromptInserted { prompt, .. } => {
+                let way = if matches!(self.activity, Activity::Preparing { .. }) { Way::WithTheFirst } else { Way::Next };
+                if let Some(prompt) = self.dequeue(prompt)
+                    && let Some(inserted) = self.activity.inserted_mut()
+                {
+                    inserted.push(Inserted { prompt, way });
+                }
+            }
+            Event::PromptHanded { prompt, head, .. } => {
+                let inserted = self.activity.inserted_mut().into_iter().flatten();
+                for one in inserted.filter(|one| one.prompt.id == *prompt) {
+                    one.way = Way::Handed { head: head.clone() };
+                }
+            }
+            Event::PromptReturned { prompt, .. } => {
+                if let Some(inserted) = self.activity.inserted_mut()
+                    && let Some(index) = inserted.iter().position(|one| one.prompt.id == *prompt)
+                {
+                    let one = inserted.remove(index);
+                    self.queue.push_front(one.prompt);
+                }
+            }
             Event::TurnStarted { turn, prompt } => {
                 self.turns = turn.0;
-                if let Some(index) = self.queue.iter().position(|queued| queued.id == *prompt)
-                    && let Some(prompt) = self.queue.remove(index)
-                {
-                    self.activity = Activity::Preparing { turn: *turn, prompt };
+                if let Some(prompt) = self.dequeue(prompt) {
+                    self.activity = Activity::Preparing { turn: *turn, prompt, inserted: Vec::new() };
                 }
             }
             Event::TurnRunning { turn, sandbox } => {
                 if let Some(prompt) = self.activity.prompt().cloned() {
-                    self.activity = Activity::Working { turn: *turn, prompt, sandbox: sandbox.clone() };
+                    let (inserted, sandbox) = (self.activity.inserted().to_vec(), sandbox.clone());
+                    self.activity = Activity::Working { turn: *turn, prompt, inserted, sandbox };
                 }
             }
             Event::StopRequested { turn, by } => {
-                if let Activity::Working { prompt, sandbox, .. } = &self.activity {
-                    self.activity = Activity::Stopping { turn: *turn, prompt: prompt.clone(), sandbox: sandbox.clone(), by: by.clone() };
+                if let Activity::Working { prompt, inserted, sandbox, .. } = &self.activity {
+                    let (prompt, inserted, sandbox) = (prompt.clone(), inserted.clone(), sandbox.clone());
+                    self.activity = Activity::Stopping { turn: *turn, prompt, inserted, sandbox, by: by.clone() };
                 }
             }
             Event::TurnFinishing { turn, outcome } => {
                 if let Some(prompt) = self.activity.prompt().cloned() {
-                    self.activity = Activity::Finishing { turn: *turn, prompt, outcome: outcome.clone() };
+                    let inserted = self.activity.inserted().to_vec();
+                    self.activity = Activity::Finishing { turn: *turn, prompt, inserted, outcome: outcome.clone() };
                 }
             }
             Event::TurnEnded { .. } => self.activity = Activity::Idle,
@@ -357,8 +437,37 @@ impl SessionState {
         if self.activity == Activity::Idle && self.queue.is_empty() {
             return Ok(self.then_next(accepted));
         }
-        let ahead = self.queue.len() + 1;
-        Ok(Decision { events: vec![accepted], effects: vec![Effect::TellQueued { prompt, ahead }] })
+        Ok(Decision { events: vec![accepted], effects: Vec::new() })
+    }
+
+    /// `prompt` waits, or is about to.
+    fn insert(&self, prompt: &Prompt) -> Result<Decision, Rejection> {
+        let inserted = |turn: TurnId| vec![Event::PromptInserted { turn, prompt: prompt.id.clone() }];
+        match &self.activity {
+            // It goes with the turn's own prompt.
+            Activity::Preparing { turn, .. } => Ok(Decision { events: inserted(*turn), effects: Vec::new() }),
+            Activity::Working { turn, sandbox, .. } => Ok(Decision {
+                events: inserted(*turn),
+                effects: vec![Effect::PrepareInsert { turn: *turn, prompt: prompt.clone(), sandbox: sandbox.clone() }],
+            }),
+            Activity::Idle | Activity::Stopping { .. } | Activity::Finishing { .. } => Err(Rejection::TurnIsEnding),
+        }
+    }
+
+    /// Whether this post is one of the session's prompts, whatever became of it.
+    pub fn knows(&self, post: &MessageTs) -> bool {
+        self.accepted.iter().any(|(_, accepted)| accepted == post)
+    }
+
+    /// The newest post up to which the agent is told what was said, once it has what waits.
+    pub fn told_until(&self) -> Option<&MessageTs> {
+        let told = self.accepted.iter().filter(|(id, _)| !self.withdrawn.contains(id));
+        told.map(|(_, post)| post).max()
+    }
+
+    fn dequeue(&mut self, prompt: &PromptId) -> Option<Prompt> {
+        let index = self.queue.iter().position(|queued| queued.id == *prompt)?;
+        self.queue.remove(index)
     }
 
     fn stop(&self, by: SlackUserId) -> Result<Decision, Rejection> {
@@ -385,8 +494,11 @@ impl SessionState {
         let (Some(turn), Some(prompt)) = (self.activity.turn(), self.activity.prompt()) else {
             return Err(Rejection::StaleTurn);
         };
+        // Whatever the agent was not given is not answered by this turn. Newest first, so that the oldest comes to the front.
+        let next = self.activity.inserted().iter().rev().filter(|inserted| inserted.way == Way::Next);
+        let returned = next.map(|inserted| Event::PromptReturned { turn, prompt: inserted.prompt.id.clone() });
         Ok(Decision {
-            events: vec![Event::TurnFinishing { turn, outcome: outcome.clone() }],
+            events: returned.chain([Event::TurnFinishing { turn, outcome: outcome.clone() }]).collect(),
             effects: vec![Effect::Finish { turn, prompt: prompt.clone(), outcome }],
         })
     }
@@ -404,11 +516,15 @@ impl SessionState {
         decision
     }
 
-    fn waiting(&self, post: &MessageTs) -> Result<&Prompt, Rejection> {
-        if let Some(prompt) = self.queue.iter().find(|prompt| prompt.post == *post) {
+    fn waiting(&self, which: &Which) -> Result<&Prompt, Rejection> {
+        let is_it = |id: &PromptId, post: &MessageTs| match which {
+            Which::Prompt(prompt) => id == prompt,
+            Which::Post(asked) => post == asked,
+        };
+        if let Some(prompt) = self.queue.iter().find(|prompt| is_it(&prompt.id, &prompt.post)) {
             return Ok(prompt);
         }
-        if self.accepted.iter().any(|(_, accepted)| accepted == post) {
+        if self.accepted.iter().any(|(id, post)| is_it(id, post)) {
             return Err(Rejection::AlreadyStarted);
         }
         Err(Rejection::NoSuchPrompt)

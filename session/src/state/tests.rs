@@ -54,10 +54,11 @@ fn a_second_prompt_waits_its_turn_and_then_starts() {
     let mut state = SessionState::default();
     act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
     let queued = act(&mut state, Command::Accept { prompt: prompt(2) }).unwrap();
-    assert_eq!(queued.effects, [Effect::TellQueued { prompt: prompt(2), ahead: 1 }]);
+    assert_eq!(queued.effects, [Effect::Tell { prompt: prompt(2), waiting: Waiting::InPlace(1) }]);
     act(&mut state, Command::Failed { turn: TurnId(1), failure: TurnFailure::EngineUnavailable }).unwrap();
     let next = act(&mut state, Command::Finished { turn: TurnId(1), failure: None }).unwrap();
-    assert_eq!(next.effects, [Effect::Prepare { turn: TurnId(2), prompt: prompt(2) }]);
+    let told = Effect::Retell { prompt: prompt(2), waiting: Waiting::Started };
+    assert_eq!(next.effects, [Effect::Prepare { turn: TurnId(2), prompt: prompt(2) }, told]);
 }
 
 #[test]
@@ -69,7 +70,7 @@ fn an_edit_replaces_a_waiting_prompt_but_not_a_started_one() {
     assert_eq!(state.queue[0].text, "better");
     let late = act(&mut state, Command::Edit { post: prompt(1).post, text: "late".into() });
     assert_eq!(late, Err(Rejection::AlreadyStarted));
-    act(&mut state, Command::Withdraw { post: prompt(2).post }).unwrap();
+    act(&mut state, Command::Withdraw { which: Which::Post(prompt(2).post), by: None }).unwrap();
     assert!(state.queue.is_empty());
 }
 
@@ -96,12 +97,113 @@ fn stop_while_working_cancels_and_a_second_press_changes_nothing() {
     assert!(matches!(&state.activity, Activity::Finishing { outcome: TurnOutcome::Stopped { .. }, .. }));
 }
 
+/// A session whose first prompt is being worked on.
+fn working() -> SessionState {
+    let mut state = SessionState::default();
+    act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
+    act(&mut state, Command::SandboxReady { turn: TurnId(1), sandbox: sandbox() }).unwrap();
+    state
+}
+
+#[test]
+fn a_prompt_for_now_joins_the_running_turn_and_goes_to_the_agent_once_the_sandbox_was_looked_at() {
+    let (mut state, turn) = (working(), TurnId(1));
+    let joined = act(&mut state, Command::AcceptNow { prompt: prompt(2) }).unwrap();
+    let look = Effect::PrepareInsert { turn, prompt: prompt(2), sandbox: sandbox() };
+    assert_eq!(joined.effects, [look.clone(), Effect::Tell { prompt: prompt(2), waiting: Waiting::Inserted(turn) }]);
+    assert_eq!(state.owed()[1], look, "looked at again after a crash");
+    let hand = Command::Hand { turn, prompt: prompt(2).id, head: Some("abc".into()) };
+    let handed = act(&mut state, hand.clone()).unwrap();
+    assert_eq!(handed.effects, [Effect::Insert { turn, prompt: prompt(2), sandbox: sandbox() }]);
+    assert_eq!(act(&mut state, hand), Err(Rejection::NoSuchPrompt), "once");
+    assert_eq!(state.owed()[1..], handed.effects, "handed again after a crash, which the agent knows to tell");
+    act(&mut state, Command::AgentEnded { turn }).unwrap();
+    assert_eq!(state.activity.inserted().len(), 1, "the turn's end is told to both");
+    act(&mut state, Command::Finished { turn, failure: None }).unwrap();
+    assert_eq!(state.activity, Activity::Idle);
+}
+
+#[test]
+fn a_prompt_for_now_goes_with_the_first_one_where_the_agent_has_none_yet() {
+    let mut state = SessionState::default();
+    act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
+    let joined = act(&mut state, Command::AcceptNow { prompt: prompt(2) }).unwrap();
+    assert_eq!(joined.effects, [Effect::Tell { prompt: prompt(2), waiting: Waiting::Inserted(TurnId(1)) }]);
+    assert_eq!(state.activity.inserted(), [Inserted { prompt: prompt(2), way: Way::WithTheFirst }]);
+    let ready = act(&mut state, Command::SandboxReady { turn: TurnId(1), sandbox: sandbox() }).unwrap();
+    assert_eq!(ready.effects.len(), 1);
+    assert_eq!(state.owed().len(), 1, "one message to the agent");
+}
+
+#[test]
+fn a_prompt_for_now_is_an_ordinary_one_where_nothing_runs_and_waits_where_the_turn_is_ending() {
+    let mut state = SessionState::default();
+    let begun = act(&mut state, Command::AcceptNow { prompt: prompt(1) }).unwrap();
+    assert_eq!(begun.effects, [Effect::Prepare { turn: TurnId(1), prompt: prompt(1) }]);
+    act(&mut state, Command::Stop { by: user() }).unwrap();
+    let queued = act(&mut state, Command::AcceptNow { prompt: prompt(2) }).unwrap();
+    assert_eq!(queued.effects, [Effect::Tell { prompt: prompt(2), waiting: Waiting::InPlace(1) }]);
+    assert_eq!(act(&mut state, Command::Insert { prompt: prompt(2).id }), Err(Rejection::TurnIsEnding));
+}
+
+#[test]
+fn what_the_agent_could_not_take_is_the_next_turn() {
+    let turn = TurnId(1);
+    // The turn ends before the sandbox was looked at.
+    let mut state = working();
+    for n in [2, 3] {
+        act(&mut state, Command::AcceptNow { prompt: prompt(n) }).unwrap();
+    }
+    let ended = act(&mut state, Command::AgentEnded { turn }).unwrap();
+    let retell = |n: u32, place: usize| Effect::Retell { prompt: prompt(n), waiting: Waiting::InPlace(place) };
+    assert_eq!(ended.effects[1..], [retell(2, 1), retell(3, 2)]);
+    // The agent says that it was too late.
+    let mut state = working();
+    act(&mut state, Command::AcceptNow { prompt: prompt(2) }).unwrap();
+    act(&mut state, Command::Hand { turn, prompt: prompt(2).id, head: None }).unwrap();
+    let returned = act(&mut state, Command::Return { turn, prompt: prompt(2).id }).unwrap();
+    assert_eq!(returned.effects, [retell(2, 1)]);
+    act(&mut state, Command::AgentEnded { turn }).unwrap();
+    let next = act(&mut state, Command::Finished { turn, failure: None }).unwrap();
+    assert_eq!(next.effects[0], Effect::Prepare { turn: TurnId(2), prompt: prompt(2) });
+}
+
+#[test]
+fn the_thread_is_told_when_a_place_moves_up_and_of_nothing_else() {
+    let mut state = working();
+    for n in 2..=4 {
+        act(&mut state, Command::Accept { prompt: prompt(n) }).unwrap();
+    }
+    let retell = |n: u32, waiting: Waiting| Effect::Retell { prompt: prompt(n), waiting };
+    let withdrawn = act(&mut state, Command::Withdraw { which: Which::Prompt(prompt(3).id), by: Some(user()) }).unwrap();
+    assert_eq!(withdrawn.effects, [retell(3, Waiting::Withdrawn(Some(user()))), retell(4, Waiting::InPlace(2))]);
+    let sent = act(&mut state, Command::Insert { prompt: prompt(2).id }).unwrap();
+    assert_eq!(sent.effects[1..], [retell(2, Waiting::Inserted(TurnId(1))), retell(4, Waiting::InPlace(1))]);
+    assert_eq!(act(&mut state, Command::Withdraw { which: Which::Prompt(prompt(2).id), by: None }), Err(Rejection::AlreadyStarted));
+    let activity = AgentActivity::Text { delta: "x".into() };
+    assert_eq!(act(&mut state, Command::AgentDid { turn: TurnId(1), activity }).unwrap().effects, []);
+}
+
+#[test]
+fn what_was_withdrawn_does_not_count_as_told() {
+    let mut state = working();
+    act(&mut state, Command::Accept { prompt: prompt(2) }).unwrap();
+    assert_eq!(state.told_until(), Some(&prompt(2).post));
+    act(&mut state, Command::Withdraw { which: Which::Prompt(prompt(2).id), by: None }).unwrap();
+    assert_eq!(state.told_until(), Some(&prompt(1).post));
+    assert!(state.knows(&prompt(2).post) && !state.knows(&prompt(3).post));
+}
+
 fn any_command() -> impl Strategy<Value = Command> {
     let turn = (1..6u32).prop_map(TurnId);
     prop_oneof![
         4 => (0..8u32).prop_map(|n| Command::Accept { prompt: prompt(n) }),
         1 => (0..8u32).prop_map(|n| Command::Edit { post: prompt(n).post, text: "edited".into() }),
-        1 => (0..8u32).prop_map(|n| Command::Withdraw { post: prompt(n).post }),
+        2 => (0..8u32).prop_map(|n| Command::AcceptNow { prompt: prompt(n) }),
+        2 => (0..8u32).prop_map(|n| Command::Insert { prompt: prompt(n).id }),
+        2 => (turn.clone(), 0..8u32).prop_map(|(turn, n)| Command::Hand { turn, prompt: prompt(n).id, head: None }),
+        1 => (turn.clone(), 0..8u32).prop_map(|(turn, n)| Command::Return { turn, prompt: prompt(n).id }),
+        1 => (0..8u32).prop_map(|n| Command::Withdraw { which: Which::Post(prompt(n).post), by: None }),
         2 => Just(Command::Stop { by: user() }),
         4 => turn.clone().prop_map(|turn| Command::SandboxReady { turn, sandbox: sandbox() }),
         1 => turn.clone().prop_map(|turn| Command::AgentDid { turn, activity: AgentActivity::Text { delta: "x".into() } }),
@@ -115,15 +217,21 @@ fn any_command() -> impl Strategy<Value = Command> {
 
 proptest! {
     /// Whatever comes in whatever order: the log alone gives the state, each accepted prompt is started at most once and ended at most
-    /// once, and a session with work to do is never idle.
+    /// once, a session with work to do is never idle, and each prompt is in one place: it waits, is worked on, was served by a turn, or
+    /// was withdrawn.
     #[test]
     fn any_history_is_sound(commands in prop::collection::vec(any_command(), 0..80)) {
         let mut state = SessionState::default();
         let mut log = Vec::new();
         let (mut started, mut prepared, mut finished) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let mut served: Vec<PromptId> = Vec::new();
         for command in commands {
             let Ok(decision) = state.apply(command) else { continue };
             for event in &decision.events {
+                if let Event::TurnEnded { .. } = event {
+                    served.extend(state.activity.prompt().map(|prompt| prompt.id.clone()));
+                    served.extend(state.activity.inserted().iter().map(|inserted| inserted.prompt.id.clone()));
+                }
                 state.evolve(event);
                 match event {
                     Event::TurnStarted { prompt, .. } => *started.entry(prompt.clone()).or_insert(0) += 1,
@@ -138,6 +246,13 @@ proptest! {
             }
             log.extend(decision.events);
             prop_assert!(state.activity != Activity::Idle || state.queue.is_empty());
+            let inserted = state.activity.inserted().iter().map(|inserted| &inserted.prompt);
+            let held = state.queue.iter().chain(state.activity.prompt()).chain(inserted).map(|prompt| &prompt.id);
+            let mut places: Vec<&PromptId> = held.chain(&served).chain(&state.withdrawn).collect();
+            places.sort();
+            let mut accepted: Vec<&PromptId> = state.accepted.iter().map(|(id, _)| id).collect();
+            accepted.sort();
+            prop_assert_eq!(places, accepted);
         }
         prop_assert_eq!(SessionState::replay(&log), state);
         prop_assert!(started.values().chain(finished.values()).chain(prepared.values()).all(|count| *count == 1));
@@ -157,7 +272,8 @@ proptest! {
                 Effect::Prepare { turn, .. } => Command::SandboxReady { turn, sandbox: sandbox() },
                 Effect::Prompt { turn, .. } | Effect::Cancel { turn, .. } => Command::AgentEnded { turn },
                 Effect::Finish { turn, .. } => Command::Finished { turn, failure: None },
-                Effect::TellQueued { .. } => unreachable!("a notice is never owed"),
+                Effect::PrepareInsert { .. } | Effect::Insert { .. } => unreachable!("the turn's own prompt comes first"),
+                Effect::Tell { .. } | Effect::Retell { .. } => unreachable!("a notice is never owed"),
             };
             act(&mut state, command).unwrap();
             steps += 1;
