@@ -252,6 +252,11 @@ impl Agent {
         self.carrier.has_sent(&wire::prompt_id(turn))
     }
 
+    /// Whether the inserted prompt was written, by this process or an earlier one.
+    pub fn has_inserted(&self, turn: TurnId, prompt: &PromptId) -> bool {
+        self.carrier.has_sent(&wire::insert_id(turn, prompt))
+    }
+
     /// Whether the agent takes [`ContentBlock::Image`]; known once a conversation was started.
     pub fn takes_images(&self) -> bool {
         self.offers("/agentCapabilities/promptCapabilities/image")

@@ -4,8 +4,8 @@ mod file;
 
 use std::{sync::Arc, time::Duration};
 
-use longshore_session::{ChannelId, MessageTs, OutboxDraft, OutboxOwner, OutboxRow, SlackUserId, StoreError};
-use longshore_slack::{Detour, Message, Metadata, PostTo, SlackError};
+use longshore_session::{ChannelId, MessageTs, OutboxDraft, OutboxLane, OutboxOwner, OutboxRow, SlackUserId, StoreError};
+use longshore_slack::{Detour, Message, Metadata, PostTo, Posted, Priority, SlackError};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Notify, mpsc},
@@ -25,6 +25,8 @@ const METADATA_TYPE: &str = "longshore_message";
 /// A message is found again by reading its thread once a send may have got through.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
+/// The wait before a change is tried again: one made twice does no harm.
+const CHANGE_DELAY: Duration = Duration::from_secs(5);
 
 /// What an outbox row holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,6 +42,30 @@ pub struct Owed {
 impl Owed {
     pub fn draft(self, kind: &'static str, key: String) -> Result<OutboxDraft, serde_json::Error> {
         Ok(OutboxDraft { key, kind, body: serde_json::to_value(self)? })
+    }
+}
+
+/// What a message of ours shall say from now on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Changed {
+    pub channel: ChannelId,
+    pub message: Message,
+    pub weight: Weight,
+}
+
+/// Whether anything will come after a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weight {
+    /// The message's last words.
+    Last,
+    OnTheWay,
+}
+
+impl Changed {
+    /// `of` is the message's key.
+    pub fn draft(self, of: &str) -> Result<OutboxDraft, serde_json::Error> {
+        Ok(OutboxDraft::change(of, serde_json::to_value(self)?))
     }
 }
 
@@ -61,20 +87,20 @@ impl Outbox {
     }
 }
 
-/// Runs until shutdown. Each outbox is drained by one task at a time.
+/// Runs until shutdown. Each lane of an outbox is drained by one task at a time.
 pub async fn run(app: Arc<App>, mut nudged: mpsc::Receiver<OutboxOwner>) {
-    let mut draining: JoinSet<OutboxOwner> = JoinSet::new();
-    let mut busy = std::collections::HashMap::<OutboxOwner, Busy>::new();
+    let mut draining: JoinSet<(OutboxOwner, OutboxLane)> = JoinSet::new();
+    let mut busy = std::collections::HashMap::<(OutboxOwner, OutboxLane), Busy>::new();
     let mut round = tokio::time::interval(ROUND);
     loop {
-        let owners = tokio::select! {
+        let lanes = tokio::select! {
             () = app.shutdown.cancelled() => break,
-            Some(owner) = nudged.recv() => vec![owner],
-            _ = round.tick() => all_with_work(&app).await,
+            Some(owner) = nudged.recv() => both_lanes(owner),
+            _ = round.tick() => all_with_work(&app).await.into_iter().flat_map(both_lanes).collect(),
             Some(ended) = draining.join_next(), if !draining.is_empty() => {
                 match ended {
-                    Ok(owner) => match busy.remove(&owner) {
-                        Some(Busy { again: Again::Yes, .. }) => vec![owner],
+                    Ok(lane) => match busy.remove(&lane) {
+                        Some(Busy { again: Again::Yes, .. }) => vec![lane],
                         _ => Vec::new(),
                     },
                     Err(error) => {
@@ -85,8 +111,8 @@ pub async fn run(app: Arc<App>, mut nudged: mpsc::Receiver<OutboxOwner>) {
                 }
             }
         };
-        for owner in owners {
-            match busy.entry(owner) {
+        for lane in lanes {
+            match busy.entry(lane) {
                 std::collections::hash_map::Entry::Occupied(mut entry) => {
                     let busy = entry.get_mut();
                     busy.again = Again::Yes;
@@ -94,12 +120,12 @@ pub async fn run(app: Arc<App>, mut nudged: mpsc::Receiver<OutboxOwner>) {
                     busy.nudge.notify_one();
                 }
                 std::collections::hash_map::Entry::Vacant(entry) => {
-                    let (app, owner) = (Arc::clone(&app), entry.key().clone());
+                    let (app, (owner, lane)) = (Arc::clone(&app), entry.key().clone());
                     let nudge = Arc::new(Notify::new());
                     entry.insert(Busy { again: Again::No, nudge: Arc::clone(&nudge) });
                     draining.spawn(async move {
-                        drain(&app, &owner, &nudge).await;
-                        owner
+                        drain(&app, &owner, lane, &nudge).await;
+                        (owner, lane)
                     });
                 }
             }
@@ -107,6 +133,10 @@ pub async fn run(app: Arc<App>, mut nudged: mpsc::Receiver<OutboxOwner>) {
     }
     // What is being sent now may be half-way; a short time lets it be noted as sent.
     let _ = tokio::time::timeout(Duration::from_secs(3), async { while draining.join_next().await.is_some() {} }).await;
+}
+
+fn both_lanes(owner: OutboxOwner) -> Vec<(OutboxOwner, OutboxLane)> {
+    vec![(owner.clone(), OutboxLane::Posts), (owner, OutboxLane::Changes)]
 }
 
 /// An outbox that is being drained.
@@ -131,9 +161,13 @@ async fn all_with_work(app: &App) -> Vec<OutboxOwner> {
     owners
 }
 
-async fn drain(app: &App, owner: &OutboxOwner, nudge: &Notify) {
+async fn drain(app: &App, owner: &OutboxOwner, lane: OutboxLane, nudge: &Notify) {
     loop {
-        match drain_now(app, owner).await {
+        let drained = match lane {
+            OutboxLane::Posts => post_now(app, owner).await,
+            OutboxLane::Changes => change_now(app, owner).await,
+        };
+        match drained {
             Ok(Some(wait)) => {
                 tokio::select! {
                     () = app.shutdown.cancelled() => return,
@@ -141,12 +175,7 @@ async fn drain(app: &App, owner: &OutboxOwner, nudge: &Notify) {
                     () = nudge.notified() => {}
                 }
             }
-            Ok(None) => {
-                if let OutboxOwner::Session(session) = owner {
-                    app.conversations.note(session, Note::OutboxEmpty);
-                }
-                return;
-            }
+            Ok(None) => return note_empty(app, owner).await,
             Err(error) => {
                 tracing::error!(?owner, %error, "cannot read an outbox; trying again later");
                 return;
@@ -155,11 +184,31 @@ async fn drain(app: &App, owner: &OutboxOwner, nudge: &Notify) {
     }
 }
 
+/// Tells the session where nothing is owed in either lane.
+async fn note_empty(app: &App, owner: &OutboxOwner) {
+    let OutboxOwner::Session(session) = owner else { return };
+    for lane in [OutboxLane::Posts, OutboxLane::Changes] {
+        match app.store.next_due(owner, lane).await {
+            Ok(None) => {}
+            Ok(Some(_)) => return,
+            Err(error) => return tracing::error!(?owner, %error, "cannot read an outbox; trying again later"),
+        }
+    }
+    app.conversations.note(session, Note::OutboxEmpty);
+}
+
+async fn until_next(app: &App, owner: &OutboxOwner, lane: OutboxLane) -> Result<Option<Duration>, StoreError> {
+    let next = app.store.next_due(owner, lane).await?;
+    Ok(next.map(|due| due.since(app.clock.now()).max(Duration::from_millis(20))))
+}
+
 /// Sends all that is due. Gives how long to wait for the next, if there is a next.
-async fn drain_now(app: &App, owner: &OutboxOwner) -> Result<Option<Duration>, StoreError> {
-    while let Some(row) = app.store.begin_send(owner).await? {
+async fn post_now(app: &App, owner: &OutboxOwner) -> Result<Option<Duration>, StoreError> {
+    let mut sent_any = false;
+    while let Some(row) = app.store.begin_send(owner, OutboxLane::Posts).await? {
         match send(app, owner, &row).await {
             Ok(ts) => {
+                sent_any = true;
                 app.store.sent(owner, row.key.clone(), ts.clone()).await?;
                 forget_file(app, &row).await;
                 if let OutboxOwner::Session(session) = owner {
@@ -182,8 +231,44 @@ async fn drain_now(app: &App, owner: &OutboxOwner) -> Result<Option<Duration>, S
             }
         }
     }
-    let next = app.store.next_due(owner).await?;
-    Ok(next.map(|due| due.since(app.clock.now()).max(Duration::from_millis(20))))
+    if sent_any {
+        // Changes may have waited for it.
+        app.outbox.nudge(owner.clone());
+    }
+    until_next(app, owner, OutboxLane::Posts).await
+}
+
+/// Makes all changes that are due. Gives how long to wait for the next, if there is a next.
+async fn change_now(app: &App, owner: &OutboxOwner) -> Result<Option<Duration>, StoreError> {
+    while let Some(row) = app.store.begin_send(owner, OutboxLane::Changes).await? {
+        match change(app, &row).await {
+            Ok(()) => app.store.changed(owner, row).await?,
+            Err(SlackError::Refused { code, hint, .. }) => {
+                tracing::warn!(?owner, key = row.key, code, hint, "Slack refuses a change for good");
+                app.store.cannot_send(owner, row.key, code).await?;
+            }
+            Err(error) => {
+                let delay = match &error {
+                    SlackError::RateLimited { retry_after, .. } => *retry_after,
+                    _ => CHANGE_DELAY,
+                };
+                tracing::debug!(?owner, key = row.key, %error, delay_ms = delay.as_millis(), "a change waits");
+                app.store.send_later(owner, row.key, delay).await?;
+            }
+        }
+    }
+    until_next(app, owner, OutboxLane::Changes).await
+}
+
+async fn change(app: &App, row: &OutboxRow) -> Result<(), SlackError> {
+    let unreadable = || SlackError::Refused { method: "chat.update", code: "unreadable".to_owned(), hint: None };
+    let changed: Changed = serde_json::from_value(row.body.clone()).map_err(|_| unreadable())?;
+    let at = Posted { channel: changed.channel, ts: row.ts.clone().ok_or_else(unreadable)? };
+    let priority = match changed.weight {
+        Weight::Last => Priority::Final,
+        Weight::OnTheWay => Priority::Progress,
+    };
+    app.slack.update_message(&at, &changed.message, priority).await
 }
 
 /// What was kept for a row that is done with.

@@ -310,6 +310,9 @@ pub enum Event {
         prompt: PromptId,
         /// The commit that the sandbox stood at: what comes after it is the inserter's work, too. None where it could not be read.
         head: Option<String>,
+        /// What came with it.
+        #[serde(default)]
+        files: Vec<TakenFile>,
     },
     /// The turn was over before the agent could take the inserted prompt, which is the next one now.
     PromptReturned {

@@ -18,6 +18,6 @@ pub use ids::{
 pub use repository::{CheckRecipe, ImageRecipe, ManifestError, RepositoryManifest, RepositoryProfile, SandboxLimits};
 pub use state::{Activity, Command, Decision, Effect, Inserted, Rejection, SessionState, Waiting, Way, Which};
 pub use store::{
-    AgentCursor, Append, Ask, AskState, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, OutboxDraft, OutboxOwner, OutboxRow,
-    SandboxRecord, Sending, SessionRecord, Store, StoreError, StoredEvent, Work,
+    AgentCursor, Append, Ask, AskState, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, OutboxDraft, OutboxLane, OutboxOwner,
+    OutboxRow, SandboxRecord, Sending, SessionRecord, Store, StoreError, StoredEvent, Work,
 };

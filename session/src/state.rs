@@ -60,11 +60,12 @@ pub enum Command {
     Insert {
         prompt: PromptId,
     },
-    /// The sandbox's commit was looked up, and the agent gets the inserted prompt next.
+    /// The sandbox's commit was looked up and the inserted prompt's files are there: the agent gets it next.
     Hand {
         turn: TurnId,
         prompt: PromptId,
         head: Option<String>,
+        files: Vec<TakenFile>,
     },
     /// The agent could not take the inserted prompt any more.
     Return {
@@ -241,12 +242,12 @@ impl SessionState {
                 let prompt = self.waiting(&Which::Prompt(prompt))?.clone();
                 self.insert(&prompt)
             }
-            Command::Hand { turn, prompt, head } => match &self.activity {
+            Command::Hand { turn, prompt, head, files } => match &self.activity {
                 Activity::Working { turn: running, inserted, sandbox, .. } if *running == turn => {
                     let next = inserted.iter().find(|inserted| inserted.prompt.id == prompt && inserted.way == Way::Next);
                     let prompt = next.ok_or(Rejection::NoSuchPrompt)?.prompt.clone();
                     Ok(Decision {
-                        events: vec![Event::PromptHanded { turn, prompt: prompt.id.clone(), head }],
+                        events: vec![Event::PromptHanded { turn, prompt: prompt.id.clone(), head, files }],
                         effects: vec![Effect::Insert { turn, prompt, sandbox: sandbox.clone() }],
                     })
                 }
@@ -275,10 +276,9 @@ impl SessionState {
                 _ => Err(Rejection::StaleTurn),
             },
             Command::SandboxReady { turn, sandbox } => match &self.activity {
-                Activity::Preparing { turn: running, prompt, .. } if *running == turn => Ok(Decision {
-                    effects: vec![Effect::Prompt { turn, prompt: prompt.clone(), sandbox: sandbox.clone() }],
-                    events: vec![Event::TurnRunning { turn, sandbox }],
-                }),
+                Activity::Preparing { turn: running, prompt, inserted } if *running == turn => {
+                    Ok(Decision { effects: given(turn, prompt, inserted, &sandbox), events: vec![Event::TurnRunning { turn, sandbox }] })
+                }
                 _ => Err(Rejection::StaleTurn),
             },
             Command::AgentDid { turn, activity } => match &self.activity {
@@ -335,17 +335,7 @@ impl SessionState {
         match &self.activity {
             Activity::Idle => Vec::new(),
             Activity::Preparing { turn, prompt, .. } => vec![Effect::Prepare { turn: *turn, prompt: prompt.clone() }],
-            Activity::Working { turn, prompt, inserted, sandbox } => {
-                let given = inserted.iter().filter_map(|inserted| {
-                    let (turn, prompt, sandbox) = (*turn, inserted.prompt.clone(), sandbox.clone());
-                    match inserted.way {
-                        Way::WithTheFirst => None,
-                        Way::Next => Some(Effect::PrepareInsert { turn, prompt, sandbox }),
-                        Way::Handed { .. } => Some(Effect::Insert { turn, prompt, sandbox }),
-                    }
-                });
-                [Effect::Prompt { turn: *turn, prompt: prompt.clone(), sandbox: sandbox.clone() }].into_iter().chain(given).collect()
-            }
+            Activity::Working { turn, prompt, inserted, sandbox } => given(*turn, prompt, inserted, sandbox),
             Activity::Stopping { turn, prompt, sandbox, .. } => vec![
                 Effect::Prompt { turn: *turn, prompt: prompt.clone(), sandbox: sandbox.clone() },
                 Effect::Cancel { turn: *turn, sandbox: sandbox.clone() },
@@ -373,17 +363,18 @@ impl SessionState {
                 self.withdrawn.push(prompt.clone());
             }
             Event::PromptInserted { prompt, .. } => {
-                let way = if matches!(self.activity, Activity::Preparing { .. }) { Way::WithTheFirst } else { Way::Next };
+                let is_early = matches!(self.activity, Activity::Preparing { .. });
                 if let Some(prompt) = self.dequeue(prompt)
                     && let Some(inserted) = self.activity.inserted_mut()
                 {
+                    let way = if is_early && prompt.files.is_empty() { Way::WithTheFirst } else { Way::Next };
                     inserted.push(Inserted { prompt, way });
                 }
             }
-            Event::PromptHanded { prompt, head, .. } => {
+            Event::PromptHanded { prompt, head, files, .. } => {
                 let inserted = self.activity.inserted_mut().into_iter().flatten();
                 for one in inserted.filter(|one| one.prompt.id == *prompt) {
-                    one.way = Way::Handed { head: head.clone() };
+                    one.way = Way::Handed { head: head.clone(), files: files.clone() };
                 }
             }
             Event::PromptReturned { prompt, .. } => {
@@ -529,6 +520,19 @@ impl SessionState {
         }
         Err(Rejection::NoSuchPrompt)
     }
+}
+
+/// What the agent is given, in this order.
+fn given(turn: TurnId, prompt: &Prompt, inserted: &[Inserted], sandbox: &SandboxId) -> Vec<Effect> {
+    let after = inserted.iter().filter_map(|inserted| {
+        let (prompt, sandbox) = (inserted.prompt.clone(), sandbox.clone());
+        match inserted.way {
+            Way::WithTheFirst => None,
+            Way::Next => Some(Effect::PrepareInsert { turn, prompt, sandbox }),
+            Way::Handed { .. } => Some(Effect::Insert { turn, prompt, sandbox }),
+        }
+    });
+    [Effect::Prompt { turn, prompt: prompt.clone(), sandbox: sandbox.clone() }].into_iter().chain(after).collect()
 }
 
 #[cfg(test)]

@@ -15,6 +15,10 @@ pub enum Action {
     PickRepository { prompt: PromptId, repo: RepoName },
     /// The prompt that waits for a repository is no longer wanted.
     Withdraw(PromptId),
+    /// The prompt that waits in its session's queue shall join the running turn.
+    SendNow { session: SessionId, prompt: PromptId },
+    /// The prompt that waits in its session's queue is no longer wanted.
+    WithdrawQueued { session: SessionId, prompt: PromptId },
     /// A link in the form of a button: nothing to do but to acknowledge.
     Link,
 }
@@ -24,6 +28,8 @@ const WRONG_REPOSITORY: &str = "wrong_repository";
 const OPEN_PULL_REQUEST: &str = "open_pull_request";
 const PICK: &str = "pick_repository";
 const WITHDRAW: &str = "withdraw";
+const SEND_NOW: &str = "send_now";
+const WITHDRAW_QUEUED: &str = "withdraw_queued";
 const LINK: &str = "link";
 
 impl Action {
@@ -39,6 +45,8 @@ impl Action {
             Self::OpenPullRequest(session) => (id(OPEN_PULL_REQUEST), session.to_string()),
             Self::PickRepository { prompt, repo } => (format!("{PICK}:{place}:{prompt}"), repo.to_string()),
             Self::Withdraw(prompt) => (id(WITHDRAW), prompt.to_string()),
+            Self::SendNow { session, prompt } => (id(SEND_NOW), format!("{session}/{prompt}")),
+            Self::WithdrawQueued { session, prompt } => (id(WITHDRAW_QUEUED), format!("{session}/{prompt}")),
             Self::Link => (id(LINK), String::new()),
         }
     }
@@ -53,10 +61,18 @@ impl Action {
             OPEN_PULL_REQUEST => Some(Self::OpenPullRequest(SessionId::parse(value).ok()?)),
             PICK => Some(Self::PickRepository { prompt: PromptId::parse(rest?).ok()?, repo: RepoName::parse(value).ok()? }),
             WITHDRAW => Some(Self::Withdraw(PromptId::parse(value).ok()?)),
+            SEND_NOW => queued(value).map(|(session, prompt)| Self::SendNow { session, prompt }),
+            WITHDRAW_QUEUED => queued(value).map(|(session, prompt)| Self::WithdrawQueued { session, prompt }),
             LINK => Some(Self::Link),
             _ => None,
         }
     }
+}
+
+/// A prompt in its session's queue: `session/prompt`.
+fn queued(value: &str) -> Option<(SessionId, PromptId)> {
+    let (session, prompt) = value.split_once('/')?;
+    Some((SessionId::parse(session).ok()?, PromptId::parse(prompt).ok()?))
 }
 
 #[cfg(test)]
@@ -71,7 +87,9 @@ mod tests {
         prop_oneof![
             session.clone().prop_map(Action::Stop),
             session.clone().prop_map(Action::WrongRepository),
-            session.prop_map(Action::OpenPullRequest),
+            session.clone().prop_map(Action::OpenPullRequest),
+            (session.clone(), prompt.clone()).prop_map(|(session, prompt)| Action::SendNow { session, prompt }),
+            (session, prompt.clone()).prop_map(|(session, prompt)| Action::WithdrawQueued { session, prompt }),
             (prompt.clone(), repo).prop_map(|(prompt, repo)| Action::PickRepository { prompt, repo }),
             prompt.prop_map(Action::Withdraw),
             Just(Action::Link),

@@ -14,11 +14,11 @@ use std::{
 use axum::http::StatusCode;
 use longshore_emulators::slack::{AttemptOutcome, Delivery as Way, Disconnect, Fault, Limits, NewFile, NewPost, RequestUrls, RetryTimes};
 use longshore_emulators::slack::{SlackEmulator, SlackHandle, WorkspaceSetup};
-use longshore_session::{ChannelId, MessageTs, SystemClock};
+use longshore_session::{ChannelId, MessageTs, PromptId, SessionId, SlackUserId, SystemClock};
 use longshore_slack::{
     Action, AgentHelp, AppToken, BotIdentity, BotToken, Delivery, FileUpload, Inbound, Inbox, InboxError, InboxFuture, Metadata, Notice,
-    Post, PostTo, Posted, Priority, QueuedNotice, SigningSecret, SlackClient, SlackConfig, SlackError, SlackHttpConfig, SlackSetupError,
-    SocketMode, Stored, Verdict, check, http_router,
+    Post, PostTo, Posted, Priority, QueuePlace, QueuedNotice, SigningSecret, SlackClient, SlackConfig, SlackError, SlackHttpConfig,
+    SlackSetupError, SocketMode, Stored, Verdict, check, http_router,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -127,6 +127,16 @@ fn posts(parsed: &[(Delivery, Inbound)]) -> Vec<(&str, &Post)> {
             _ => None,
         })
         .collect()
+}
+
+fn queued(place: usize) -> QueuedNotice {
+    QueuedNotice {
+        session: SessionId::parse("s-1").unwrap(),
+        prompt: PromptId::parse("p-1").unwrap(),
+        asker: SlackUserId::parse("U0ANA").unwrap(),
+        asked: "and the other thing".to_owned(),
+        waiting: QueuePlace::Waiting { place },
+    }
 }
 
 #[tokio::test]
@@ -308,7 +318,7 @@ async fn a_message_is_posted_found_again_and_changed() {
     let to = PostTo { thread: Some(root.clone()), ..checkout() };
     // The post takes effect and its answer is lost: the outcome is unknown, and the message is found by its key.
     slack.fail_next("chat.postMessage", Fault::AnswerLost, 1);
-    let message = QueuedNotice { place: 1 }.render();
+    let message = queued(1).render();
     let metadata = Metadata::keyed("longshore_test", "p-1");
     let error = client.post_message(&to, &message, Some(&metadata)).await.unwrap_err();
     assert!(matches!(error, SlackError::UnknownOutcome { .. }), "{error:?}");
@@ -316,7 +326,7 @@ async fn a_message_is_posted_found_again_and_changed() {
     assert_eq!(client.find_by_metadata(&to.channel, &root, "p-2").await.unwrap(), None);
 
     let at = Posted { channel: to.channel.clone(), ts };
-    client.update_message(&at, &QueuedNotice { place: 3 }.render(), Priority::Progress).await.unwrap();
+    client.update_message(&at, &queued(3).render(), Priority::Progress).await.unwrap();
     client.add_reaction(&at, "eyes").await.unwrap();
     client.add_reaction(&at, "eyes").await.unwrap();
     let page = client.replies(&to.channel, &root, 10).await.unwrap();
@@ -572,6 +582,7 @@ async fn slack_takes_every_layout() {
         session: session.clone(),
         repo: Some(repo("acme/shop")),
         asker: asker.clone(),
+        joined: Vec::new(),
         outcome: Outcome::Done { summary: format!("# Done\n\n```rust\n{}```\n", "let x = 1;\n".repeat(2_000)) },
         diff: Some(DiffStat { files: 1, added: 2, removed: 3 }),
         pull_request: None,

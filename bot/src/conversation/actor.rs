@@ -1,6 +1,7 @@
 //! One live session. The actor alone changes it: it takes commands and the agent's output, stores what follows, and carries out the effects.
 
 mod ending;
+mod inserting;
 mod painting;
 mod requests;
 mod turn;
@@ -11,10 +12,10 @@ use anyhow::{Context, Result};
 use longshore_agent::{Agent, AgentError, StartSession};
 use longshore_sandbox::Exit;
 use longshore_session::{
-    Activity, AgentCursor, Append, Command, Effect, Event, OutboxDraft, OutboxOwner, Phase, PullRequestRef, Rejection, SandboxId,
-    SavedWork, SessionId, SessionRecord, SessionState, StoreError, Timestamp, TurnFailure, TurnId, Work,
+    Activity, AgentCursor, Append, Command, Effect, Event, OutboxDraft, OutboxOwner, Phase, PromptId, PullRequestRef, Rejection, SandboxId,
+    SavedWork, SessionId, SessionRecord, SessionState, StoreError, TakenFile, Timestamp, TurnFailure, TurnId, Work,
 };
-use longshore_slack::{Message, QueuedNotice};
+use longshore_slack::Message;
 use tokio::{
     sync::{mpsc, oneshot},
     task::{AbortHandle, JoinSet},
@@ -86,6 +87,13 @@ enum Done {
     Exited {
         sandbox: SandboxId,
         exit: Exit,
+    },
+    /// Where the sandbox stands, for a prompt that is to join the turn.
+    Looked {
+        turn: TurnId,
+        prompt: PromptId,
+        head: Option<String>,
+        files: Vec<TakenFile>,
     },
     /// Committed and pushed; None where there was nothing to save from.
     Saved {
@@ -423,6 +431,7 @@ impl Actor {
                     Link::None => self.sandbox_ended().await?,
                 }
             }
+            Done::Looked { turn, prompt, head, files } => self.hand(turn, prompt, head, files).await?,
             Done::Saved { turn, result } => self.saved(turn, result).await?,
             Done::LookedOver { turn, found } => self.finished(turn, found).await?,
             Done::PullRequest { turn, result, answer } => {
@@ -480,11 +489,16 @@ impl Actor {
                     let message = card::draw(&self.app, &self.record, &self.state, &self.view, *turn);
                     batch.outbox.push(self.owed(message, "card", card::card_key(&self.record, *turn))?);
                 }
-                Effect::TellQueued { prompt, ahead } => {
-                    let key = format!("{}:queued:{}", self.record.id, prompt.id);
-                    batch.outbox.push(self.owed(QueuedNotice { place: *ahead }.render(), "notice", key)?);
+                Effect::Tell { prompt, waiting } => {
+                    let message = self.queued_notice(prompt, waiting);
+                    batch.outbox.push(self.owed(message, "notice", self.queued_key(prompt))?);
                 }
-                Effect::Prompt { .. } | Effect::Cancel { .. } | Effect::Finish { .. } => {}
+                Effect::Retell { prompt, waiting } => batch.outbox.push(self.queued_change(prompt, waiting)?),
+                Effect::Prompt { .. }
+                | Effect::PrepareInsert { .. }
+                | Effect::Insert { .. }
+                | Effect::Cancel { .. }
+                | Effect::Finish { .. } => {}
             }
         }
         let owes = !batch.outbox.is_empty();
@@ -541,7 +555,9 @@ impl Actor {
                     }
                 }
                 Effect::Finish { turn, prompt, outcome } => self.finish(turn, &prompt, &outcome).await?,
-                Effect::TellQueued { .. } => {}
+                Effect::PrepareInsert { turn, prompt, sandbox } => self.prepare_insert(turn, prompt, sandbox),
+                Effect::Insert { turn, prompt, .. } => self.hand_inserted(turn, &prompt).await?,
+                Effect::Tell { .. } | Effect::Retell { .. } => {}
             }
         }
         Ok(())

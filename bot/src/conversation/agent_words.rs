@@ -1,7 +1,7 @@
 //! Between the agent's updates and the session's events, and what the agent is told.
 
 use longshore_agent::{AgentError, AgentUpdate, PlanStatus, StopReason, ToolStatus};
-use longshore_session::{AgentActivity, Command, Event, PlanEntry, Prompt, ToolResult, TurnFailure, TurnId, TurnOutcome};
+use longshore_session::{AgentActivity, Command, Event, Inserted, PlanEntry, Prompt, ToolResult, TurnFailure, TurnId, TurnOutcome, Way};
 use sha2::{Digest, Sha256};
 
 use super::work::shortened;
@@ -95,6 +95,18 @@ pub fn with_context(prompt: &Prompt) -> String {
     }
     let said: String = prompt.context.iter().map(|said| format!("{}: {}\n", said.name, said.text.trim())).collect();
     format!("Before this, people said in the Slack thread:\n\n{said}\n{} now asks: {}", prompt.author.name, prompt.text)
+}
+
+/// The turn's own prompt, and what joined it before the agent had it.
+pub fn asked(prompt: &Prompt, inserted: &[Inserted]) -> String {
+    let with = inserted.iter().filter(|inserted| inserted.way == Way::WithTheFirst).map(|inserted| &inserted.prompt);
+    with.fold(with_context(prompt), |text, with| format!("{text}\n\n{} adds: {}", with.author.name, with_context(with)))
+}
+
+/// A prompt for an agent that is at work, and the words on its files.
+pub fn inserted(prompt: &Prompt, files: &str) -> String {
+    let (name, asked) = (&prompt.author.name, with_context(prompt));
+    format!("While you work, {name} says to you: {asked}{files}\n\nTake this up in the work that you are doing.")
 }
 
 /// A prompt for an agent that was not there for the conversation.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longshore_session::{
-    CheckEnd, CheckRecord, OutboxDraft, Phase, Prompt, SessionId, SessionRecord, SessionState, TurnFailure, TurnId, TurnOutcome,
+    CheckEnd, CheckRecord, Inserted, OutboxDraft, Phase, Prompt, SessionId, SessionRecord, SessionState, TurnFailure, TurnId, TurnOutcome,
 };
 use longshore_slack::{
     CheckResult, DiffStat, FinalReply, Outcome, PullRequestLink, PullRequestStanding, ReceiptPhase, Spent, Verification,
@@ -42,6 +42,7 @@ pub fn final_reply(
         session: record.id.clone(),
         repo: Some(record.repo.clone()),
         asker: ended.prompt.author.slack_user.clone(),
+        joined: ended.inserted.iter().map(|inserted| inserted.prompt.author.slack_user.clone()).collect(),
         outcome,
         diff,
         pull_request: state.pull_request.as_ref().map(|pull| PullRequestLink {
@@ -83,6 +84,7 @@ pub fn final_reply(
 pub struct Ended<'a> {
     pub turn: TurnId,
     pub prompt: &'a Prompt,
+    pub inserted: &'a [Inserted],
     pub outcome: &'a TurnOutcome,
     /// Of the session's pull request, if there is one.
     pub standing: PullRequestStanding,

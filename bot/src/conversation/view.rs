@@ -47,6 +47,8 @@ pub struct TurnView {
 pub struct View {
     pub turns: BTreeMap<TurnId, TurnView>,
     pub asked: BTreeMap<TurnId, Prompt>,
+    /// What joined a turn, oldest first.
+    pub joined: BTreeMap<TurnId, Vec<Prompt>>,
     /// When the state last changed.
     pub since: Option<Timestamp>,
 }
@@ -92,8 +94,18 @@ impl View {
                 seen.checking = None;
                 seen.check = Some(check.clone());
             }
-            Event::PromptAccepted { .. } | Event::PromptEdited { .. } | Event::PromptWithdrawn { .. } | Event::PullRequestOpened { .. } => {
+            Event::PromptInserted { turn, prompt } => {
+                let joined = state.activity.inserted().iter().find(|inserted| inserted.prompt.id == *prompt);
+                self.joined.entry(*turn).or_default().extend(joined.map(|inserted| inserted.prompt.clone()));
             }
+            Event::PromptReturned { turn, prompt } => {
+                self.joined.entry(*turn).or_default().retain(|joined| joined.id != *prompt);
+            }
+            Event::PromptAccepted { .. }
+            | Event::PromptEdited { .. }
+            | Event::PromptWithdrawn { .. }
+            | Event::PromptHanded { .. }
+            | Event::PullRequestOpened { .. } => {}
         }
     }
 
@@ -125,11 +137,17 @@ impl View {
         last.is_some_and(|last| last != sandbox)
     }
 
+    /// What a turn was asked, by all who asked.
+    pub fn asked_in(&self, turn: TurnId) -> String {
+        let prompts = self.asked.get(&turn).into_iter().chain(self.joined.get(&turn).into_iter().flatten());
+        prompts.map(|prompt| prompt.text.as_str()).collect::<Vec<_>>().join("\n\n")
+    }
+
     /// The conversation before this turn, for an agent that does not know it.
     pub fn transcript(&self, before: TurnId) -> String {
         let mut text = String::new();
         for (turn, view) in self.turns.range(..before) {
-            let asked = self.asked.get(turn).map_or("", |prompt| prompt.text.as_str());
+            let asked = self.asked_in(*turn);
             let files: Vec<String> = view.files.iter().map(|file| format!("`{}`", shortened(&file.name, 80))).collect();
             let files = if files.is_empty() { String::new() } else { format!(" (with files, which are gone: {})", files.join(", ")) };
             text.push_str(&format!("They asked{files}: {asked}\nYou answered: {}\n\n", view.answer.trim()));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use longshore_session::{OutboxOwner, Rejection, SessionId};
+use longshore_session::{Command, OutboxOwner, Rejection, SessionId, Which};
 use longshore_slack::{Action, ActionClick, Message, Notice, PickerDone, SlackError};
 
 use super::{
@@ -48,7 +48,24 @@ pub async fn click(app: &Arc<App>, click: ActionClick) -> Result<()> {
             Some(_) => replace(app, &click, PickerDone::Withdrawn { by: click.user.clone() }.render()).await,
             None => answer(app, &click, Notice::Outdated.render()).await,
         },
+        Action::SendNow { session, prompt } => queued(app, &click, &session, Command::Insert { prompt }).await,
+        Action::WithdrawQueued { session, prompt } => {
+            let command = Command::Withdraw { which: Which::Prompt(prompt), by: Some(click.user.clone()) };
+            queued(app, &click, &session, command).await
+        }
         Action::Link => Ok(()),
+    }
+}
+
+/// A button of a prompt that waits. What comes of it stands in the place of the button.
+async fn queued(app: &Arc<App>, click: &ActionClick, session: &SessionId, command: Command) -> Result<()> {
+    if app.store.session(session.clone()).await?.is_none() {
+        return answer(app, click, Notice::Outdated.render()).await;
+    }
+    match conversation::command(app, session, command).await? {
+        Ok(()) => Ok(()),
+        Err(Rejection::TurnIsEnding) => answer(app, click, Notice::TooLateToJoin.render()).await,
+        Err(_) => answer(app, click, Notice::Outdated.render()).await,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use longshore_session::{
     Ask, AskState, ChannelId, Command, InboxRow, MessageTs, Phase, Prompt, PromptFile, PromptId, Rejection, SessionRecord, SlackUserId,
-    ThreadKey,
+    ThreadKey, Which,
 };
 use longshore_slack::{DeletedPost, EditedPost, EphemeralTo, FileRef, Message, Notice, Post, Reaction, SlackError, StatusScope};
 use sha2::{Digest, Sha256};
@@ -15,6 +15,8 @@ use crate::{app::App, conversation, dispatch::command, routing};
 
 /// Begins what people say to each other in a session's thread.
 const ASIDE: &str = "aside:";
+/// Begins a prompt that joins the running turn instead of waiting for its end.
+const NOW: &str = "now:";
 /// The reaction that stops (❌).
 const STOP_REACTION: &str = "x";
 
@@ -32,7 +34,8 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
         // Talk between others in a thread is no request, so it needs no refusal.
         return if called { whisper(app, &post.channel, Some(thread.thread), &post.user, refusal.render()).await } else { Ok(()) };
     }
-    match post.text.trim().to_lowercase().as_str() {
+    let (asked, when) = begins_with_now(post.text.trim());
+    match asked.to_lowercase().as_str() {
         "" if !post.files.is_empty() => {}
         "" if called => return whisper(app, &post.channel, Some(thread.thread), &post.user, Notice::Empty.render()).await,
         "" => return Ok(()),
@@ -49,7 +52,7 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
     let prompt = Prompt {
         id: prompt_id(&post.channel, &post.ts),
         author: app.person(&post.user).await?,
-        text: words_of(&post),
+        text: words_of(asked, &post.files),
         context: Vec::new(),
         files: post.files.into_iter().map(prompt_file).collect(),
         post: post.ts.clone(),
@@ -59,7 +62,11 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
     match sessions.first() {
         Some(session) => {
             // Refused as a duplicate where this delivery was handled before: then there is nothing left to do.
-            let _ = conversation::command(app, &session.id, Command::Accept { prompt }).await?;
+            let command = match when {
+                When::Now => Command::AcceptNow { prompt },
+                When::InTurn => Command::Accept { prompt },
+            };
+            let _ = conversation::command(app, &session.id, command).await?;
             conversation::phases(app, &session.id, acknowledged.into_iter().collect()).await
         }
         None => {
@@ -76,15 +83,29 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
     }
 }
 
+/// Whether a prompt joins the running turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    Now,
+    InTurn,
+}
+
+/// The words without the one that says when.
+fn begins_with_now(text: &str) -> (&str, When) {
+    match text.get(..NOW.len()) {
+        Some(word) if word.eq_ignore_ascii_case(NOW) => (text[NOW.len()..].trim_start(), When::Now),
+        _ => (text, When::InTurn),
+    }
+}
+
 /// What a post asks for. A file without a word is a request, too: the file says what it is about.
-fn words_of(post: &Post) -> String {
-    let text = post.text.trim();
+fn words_of(text: &str, files: &[FileRef]) -> String {
     if !text.is_empty() {
         return text.to_owned();
     }
-    let names: Vec<String> = post.files.iter().map(|file| conversation::shortened(&file.name, 80)).collect();
-    let files = if names.len() == 1 { "file" } else { "files" };
-    format!("See the attached {files}: {}", names.join(", "))
+    let names: Vec<String> = files.iter().map(|file| conversation::shortened(&file.name, 80)).collect();
+    let noun = if names.len() == 1 { "file" } else { "files" };
+    format!("See the attached {noun}: {}", names.join(", "))
 }
 
 fn prompt_file(file: FileRef) -> PromptFile {
@@ -109,7 +130,8 @@ async fn stop(app: &Arc<App>, thread: &ThreadKey, sessions: &[SessionRecord], by
 
 /// An edit of a prompt that nobody has begun replaces it.
 pub async fn edited(app: &Arc<App>, edit: EditedPost) -> Result<()> {
-    let text = edit.text.trim().to_owned();
+    let (text, when) = begins_with_now(edit.text.trim());
+    let text = text.to_owned();
     if text.is_empty() {
         return Ok(());
     }
@@ -120,6 +142,12 @@ pub async fn edited(app: &Arc<App>, edit: EditedPost) -> Result<()> {
     for session in working_in(app, &edit.channel).await? {
         let command = Command::Edit { post: edit.ts.clone(), text: text.clone() };
         let notice = match conversation::command(app, &session.id, command).await? {
+            Ok(()) if when == When::Now => {
+                let prompt = prompt_id(&edit.channel, &edit.ts);
+                // Where the turn is ending it stays the next one, and its notice says so.
+                let _ = conversation::command(app, &session.id, Command::Insert { prompt }).await?;
+                Notice::PromptReplaced
+            }
             Ok(()) => Notice::PromptReplaced,
             Err(Rejection::AlreadyStarted) => Notice::EditTooLate,
             Err(_) => continue,
@@ -135,7 +163,8 @@ pub async fn deleted(app: &Arc<App>, gone: DeletedPost) -> Result<()> {
         return routing::end(app, &ask, Notice::PromptWithdrawn.render()).await;
     }
     for session in working_in(app, &gone.channel).await? {
-        if conversation::command(app, &session.id, Command::Withdraw { post: gone.ts.clone() }).await?.is_ok() {
+        let command = Command::Withdraw { which: Which::Post(gone.ts.clone()), by: None };
+        if conversation::command(app, &session.id, command).await?.is_ok() {
             break;
         }
     }
@@ -181,6 +210,20 @@ pub async fn whisper(app: &App, channel: &ChannelId, thread: Option<MessageTs>, 
         Err(error) => {
             tracing::warn!(%channel, %error, "cannot answer in private");
             Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn now_is_a_word_of_its_own_at_the_beginning() {
+        assert_eq!(begins_with_now("Now:  use the other table"), ("use the other table", When::Now));
+        assert_eq!(begins_with_now("now:"), ("", When::Now));
+        for text in ["now use the other table", "do it now: please", "nö", ""] {
+            assert_eq!(begins_with_now(text), (text, When::InTurn));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Prompt, SandboxId, SlackUserId, TurnId, TurnOutcome};
+use crate::{Prompt, SandboxId, SlackUserId, TakenFile, TurnId, TurnOutcome};
 
 /// What the session is doing now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ pub struct Inserted {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "way", rename_all = "snake_case")]
 pub enum Way {
-    /// Together with the turn's own prompt, which the agent did not have yet.
+    /// Together with the turn's own prompt, which the agent did not have yet. It came without files.
     WithTheFirst,
     /// After it. The agent has not been given it yet.
     Next,
@@ -58,6 +58,7 @@ pub enum Way {
     Handed {
         /// The commit that the sandbox stood at then.
         head: Option<String>,
+        files: Vec<TakenFile>,
     },
 }
 

@@ -21,6 +21,10 @@ impl SessionState {
                 Event::PromptAccepted { .. }
                 | Event::PromptHanded { .. }
                 | Event::PromptReturned { .. }
+                | Event::FilesTaken { .. }
+                | Event::WorkSaved { .. }
+                | Event::CheckStarted { .. }
+                | Event::CheckEnded { .. }
                 | Event::TurnRunning { .. }
                 | Event::Agent { .. }
                 | Event::StopRequested { .. }

@@ -112,7 +112,7 @@ fn a_prompt_for_now_joins_the_running_turn_and_goes_to_the_agent_once_the_sandbo
     let look = Effect::PrepareInsert { turn, prompt: prompt(2), sandbox: sandbox() };
     assert_eq!(joined.effects, [look.clone(), Effect::Tell { prompt: prompt(2), waiting: Waiting::Inserted(turn) }]);
     assert_eq!(state.owed()[1], look, "looked at again after a crash");
-    let hand = Command::Hand { turn, prompt: prompt(2).id, head: Some("abc".into()) };
+    let hand = Command::Hand { turn, prompt: prompt(2).id, head: Some("abc".into()), files: Vec::new() };
     let handed = act(&mut state, hand.clone()).unwrap();
     assert_eq!(handed.effects, [Effect::Insert { turn, prompt: prompt(2), sandbox: sandbox() }]);
     assert_eq!(act(&mut state, hand), Err(Rejection::NoSuchPrompt), "once");
@@ -160,7 +160,7 @@ fn what_the_agent_could_not_take_is_the_next_turn() {
     // The agent says that it was too late.
     let mut state = working();
     act(&mut state, Command::AcceptNow { prompt: prompt(2) }).unwrap();
-    act(&mut state, Command::Hand { turn, prompt: prompt(2).id, head: None }).unwrap();
+    act(&mut state, Command::Hand { turn, prompt: prompt(2).id, head: None, files: Vec::new() }).unwrap();
     let returned = act(&mut state, Command::Return { turn, prompt: prompt(2).id }).unwrap();
     assert_eq!(returned.effects, [retell(2, 1)]);
     act(&mut state, Command::AgentEnded { turn }).unwrap();
@@ -201,7 +201,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         1 => (0..8u32).prop_map(|n| Command::Edit { post: prompt(n).post, text: "edited".into() }),
         2 => (0..8u32).prop_map(|n| Command::AcceptNow { prompt: prompt(n) }),
         2 => (0..8u32).prop_map(|n| Command::Insert { prompt: prompt(n).id }),
-        2 => (turn.clone(), 0..8u32).prop_map(|(turn, n)| Command::Hand { turn, prompt: prompt(n).id, head: None }),
+        2 => (turn.clone(), 0..8u32).prop_map(|(turn, n)| Command::Hand { turn, prompt: prompt(n).id, head: None, files: Vec::new() }),
         1 => (turn.clone(), 0..8u32).prop_map(|(turn, n)| Command::Return { turn, prompt: prompt(n).id }),
         1 => (0..8u32).prop_map(|n| Command::Withdraw { which: Which::Post(prompt(n).post), by: None }),
         2 => Just(Command::Stop { by: user() }),

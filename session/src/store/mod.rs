@@ -19,7 +19,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 
 pub use central::{Ask, AskState, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, SandboxRecord, SessionRecord, Work};
-pub use outbox::{OutboxDraft, OutboxOwner, OutboxRow, Sending};
+pub use outbox::{OutboxDraft, OutboxLane, OutboxOwner, OutboxRow, Sending};
 pub use sessions::{AgentCursor, Append, StoredEvent};
 
 use crate::{Clock, SessionId};

@@ -1,5 +1,6 @@
 //! Messages that are owed to Slack, in the central database and in each session's. A message is stored in the transaction that makes it
 //! due, and is sent by whoever drains the outbox; its key goes along as message metadata, so that a send of unknown outcome can be found again.
+//! What a message shall say instead of its first words is owed the same way: one change for each message at the most, the newest.
 
 use std::time::Duration;
 
@@ -19,9 +20,6 @@ pub struct OutboxDraft {
     pub body: serde_json::Value,
 }
 
-/// The kind of a row that is a file. One that waits for its next attempt keeps nothing behind it waiting.
-const FILE: &str = "file";
-
 /// Where something owed stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sending {
@@ -31,6 +29,23 @@ pub enum Sending {
     Refused {
         reason: String,
     },
+}
+
+/// The kind of drafts that change a message.
+const CHANGE: &str = "change";
+
+impl OutboxDraft {
+    /// A change of the message that has or will have this key. It takes the place of an earlier change that was not made yet.
+    pub fn change(of: &str, body: serde_json::Value) -> Self {
+        Self { key: format!("{CHANGE}:{of}"), kind: CHANGE, body }
+    }
+}
+
+/// Posts go out in order; changes wait neither for them nor they for changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OutboxLane {
+    Posts,
+    Changes,
 }
 
 /// Whose outbox.
@@ -48,7 +63,7 @@ pub struct OutboxRow {
     /// Sends that were begun before: above zero, the message may be in the thread already.
     pub attempts: u32,
     pub due: Timestamp,
-    /// Where it is in Slack, once it is sent.
+    /// Where it is in Slack, once it is sent; for a change, where the message is.
     pub ts: Option<MessageTs>,
 }
 
@@ -68,18 +83,11 @@ impl Store {
     }
 
     /// Takes the oldest message that is due and notes that a send begins. Messages of one outbox go out in order: while the first waits
-    /// for its next attempt, those behind it wait too, unless it is a file.
-    pub async fn begin_send(&self, owner: &OutboxOwner) -> Result<Option<OutboxRow>, StoreError> {
+    /// for its next attempt, those behind it wait too, unless it is a file. A change waits for its message to be posted, and for nothing else.
+    pub async fn begin_send(&self, owner: &OutboxOwner, lane: OutboxLane) -> Result<Option<OutboxRow>, StoreError> {
         let now = self.clock().now();
         self.write(owner.database(), move |db| {
-            let row = db
-                .query_row(
-                    "SELECT key, kind, body, attempts, due, ts FROM outbox
-                     WHERE sent IS NULL AND failure IS NULL AND (kind != ?1 OR due <= ?2) ORDER BY id LIMIT 1",
-                    params![FILE, now.0],
-                    outbox_row,
-                )
-                .optional()?;
+            let row = db.query_row(lane.next(), params![now.0], outbox_row).optional()?;
             let Some(row) = row.filter(|row| row.due <= now) else { return Ok(None) };
             db.execute("UPDATE outbox SET attempts = attempts + 1 WHERE key = ?1", params![row.key])?;
             Ok(Some(row))
@@ -87,17 +95,21 @@ impl Store {
         .await
     }
 
-    /// When the next message of this outbox is due; none when nothing waits.
-    pub async fn next_due(&self, owner: &OutboxOwner) -> Result<Option<Timestamp>, StoreError> {
+    /// When the next of this lane is due; none when nothing waits.
+    pub async fn next_due(&self, owner: &OutboxOwner, lane: OutboxLane) -> Result<Option<Timestamp>, StoreError> {
         self.write(owner.database(), move |db| {
-            // The first message counts, and every file before it or behind it.
-            db.query_row(
-                "SELECT min(due) FROM outbox WHERE sent IS NULL AND failure IS NULL AND (kind = ?1
-                 OR id = (SELECT min(id) FROM outbox WHERE sent IS NULL AND failure IS NULL AND kind != ?1))",
-                params![FILE],
-                |row| row.get::<_, Option<i64>>(0),
-            )
-            .map(|due| due.map(Timestamp))
+            let due = db.query_row(lane.due(), [], |row| row.get::<_, Option<i64>>(0))?;
+            Ok(due.map(Timestamp))
+        })
+        .await
+    }
+
+    /// The change was made. One that took its place meanwhile is still owed.
+    pub async fn changed(&self, owner: &OutboxOwner, change: OutboxRow) -> Result<(), StoreError> {
+        let now = self.clock().now();
+        self.write(owner.database(), move |db| {
+            let taken = change.attempts + 1;
+            db.execute("UPDATE outbox SET sent = ?3 WHERE key = ?1 AND attempts = ?2", params![change.key, taken, now.0]).map(drop)
         })
         .await
     }
@@ -165,9 +177,50 @@ impl Store {
     }
 }
 
+impl OutboxLane {
+    /// What is to be sent next. `?1` is now.
+    fn next(self) -> &'static str {
+        match self {
+            // A file that waits for its next attempt keeps nothing behind it waiting.
+            OutboxLane::Posts => {
+                "SELECT key, kind, body, attempts, due, ts FROM outbox
+                 WHERE sent IS NULL AND failure IS NULL AND kind != 'change' AND (kind != 'file' OR due <= ?1) ORDER BY id LIMIT 1"
+            }
+            OutboxLane::Changes => {
+                "SELECT change.key, change.kind, change.body, change.attempts, change.due, post.ts
+                 FROM outbox AS change JOIN outbox AS post ON change.key = 'change:' || post.key
+                 WHERE change.kind = 'change' AND change.sent IS NULL AND change.failure IS NULL AND post.ts IS NOT NULL
+                   AND change.due <= ?1
+                 ORDER BY change.due, change.id LIMIT 1"
+            }
+        }
+    }
+
+    /// When that is.
+    fn due(self) -> &'static str {
+        match self {
+            // The first message counts, and every file before it or behind it.
+            OutboxLane::Posts => {
+                "SELECT min(due) FROM outbox WHERE sent IS NULL AND failure IS NULL AND (kind = 'file'
+                 OR id = (SELECT min(id) FROM outbox WHERE sent IS NULL AND failure IS NULL AND kind NOT IN ('file', 'change')))"
+            }
+            OutboxLane::Changes => {
+                "SELECT min(change.due) FROM outbox AS change JOIN outbox AS post ON change.key = 'change:' || post.key
+                 WHERE change.kind = 'change' AND change.sent IS NULL AND change.failure IS NULL AND post.ts IS NOT NULL"
+            }
+        }
+    }
+}
+
 pub(super) fn enqueue(db: &Connection, draft: &OutboxDraft, now: Timestamp) -> rusqlite::Result<()> {
+    // An attempt more: whoever makes the older change now must not take this one for made.
+    let conflict = if draft.kind == CHANGE {
+        "DO UPDATE SET body = excluded.body, due = excluded.due, attempts = attempts + 1, sent = NULL, failure = NULL"
+    } else {
+        "DO NOTHING"
+    };
     db.execute(
-        "INSERT INTO outbox (key, kind, body, due) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key) DO NOTHING",
+        &format!("INSERT INTO outbox (key, kind, body, due) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key) {conflict}"),
         params![draft.key, draft.kind, draft.body.to_string(), now.0],
     )
     .map(drop)

@@ -128,20 +128,46 @@ async fn events_cursor_and_outbox_are_one_transaction_and_survive_a_restart() {
     assert_eq!(log[1].event, event("b"));
     assert_eq!(store.agent_cursor(&session).await.unwrap(), Some(cursor));
     let owner = OutboxOwner::Session(session);
-    let row = store.begin_send(&owner).await.unwrap().unwrap();
+    let row = store.begin_send(&owner, OutboxLane::Posts).await.unwrap().unwrap();
     assert_eq!((row.key.as_str(), row.attempts), ("final:1", 0));
-    let again = store.begin_send(&owner).await.unwrap().unwrap();
+    let again = store.begin_send(&owner, OutboxLane::Posts).await.unwrap().unwrap();
     assert_eq!(again.attempts, 1, "a send that was begun and not ended may have reached Slack");
     store.send_later(&owner, "final:1".into(), Duration::from_secs(3)).await.unwrap();
-    assert_eq!(store.begin_send(&owner).await.unwrap(), None);
+    assert_eq!(store.begin_send(&owner, OutboxLane::Posts).await.unwrap(), None);
     clock.advance(Duration::from_secs(4));
-    store.begin_send(&owner).await.unwrap().unwrap();
+    store.begin_send(&owner, OutboxLane::Posts).await.unwrap().unwrap();
     let ts = MessageTs::parse("2.2").unwrap();
     assert_eq!(store.sent_at(&owner, "final:1".into()).await.unwrap(), None);
     store.sent(&owner, "final:1".into(), Some(ts.clone())).await.unwrap();
     assert!(store.sent_at(&owner, "final:1".into()).await.unwrap().is_some());
-    assert_eq!(store.begin_send(&owner).await.unwrap(), None);
+    assert_eq!(store.begin_send(&owner, OutboxLane::Posts).await.unwrap(), None);
     assert_eq!(store.message_of(&owner, "final:1".into()).await.unwrap(), Some(ts));
+}
+
+#[tokio::test]
+async fn of_the_changes_to_a_message_the_newest_is_made_once_the_message_is_there() {
+    let Bench { folder: _folder, clock: _clock, store } = bench();
+    let owner = OutboxOwner::Service;
+    let begin = async |lane| store.begin_send(&owner, lane).await.unwrap();
+    let change = |words: &str| OutboxDraft::change("notice:1", json!({ "text": words }));
+    store.enqueue(&owner, OutboxDraft { key: "notice:1".into(), kind: "notice", body: json!({"text": "second"}) }).await.unwrap();
+    store.enqueue(&owner, change("first in line")).await.unwrap();
+    assert_eq!(begin(OutboxLane::Changes).await, None, "there is nothing to change yet");
+    assert_eq!(store.next_due(&owner, OutboxLane::Changes).await.unwrap(), None);
+    assert_eq!(begin(OutboxLane::Posts).await.unwrap().key, "notice:1");
+    let ts = MessageTs::parse("2.2").unwrap();
+    store.sent(&owner, "notice:1".into(), Some(ts.clone())).await.unwrap();
+
+    let early = begin(OutboxLane::Changes).await.unwrap();
+    assert_eq!((&early.body, &early.ts), (&json!({"text": "first in line"}), &Some(ts)));
+    // Another one comes while this one is being made.
+    store.enqueue(&owner, change("begun")).await.unwrap();
+    store.changed(&owner, early).await.unwrap();
+    let late = begin(OutboxLane::Changes).await.unwrap();
+    assert_eq!(late.body, json!({"text": "begun"}));
+    store.changed(&owner, late).await.unwrap();
+    assert_eq!(begin(OutboxLane::Changes).await, None);
+    assert_eq!(begin(OutboxLane::Posts).await, None);
 }
 
 /// The lock goes with the store's last handle, which a writer thread may hold a moment longer.
@@ -174,7 +200,7 @@ async fn a_file_that_waits_keeps_nothing_behind_it_waiting() {
     for (key, kind) in [("f", "file"), ("m1", "final"), ("m2", "card")] {
         bench.store.enqueue(&owner, OutboxDraft { key: key.into(), kind, body: json!({"of": key}) }).await.unwrap();
     }
-    let begun = async || bench.store.begin_send(&owner).await.unwrap().map(|row| (row.key, row.body));
+    let begun = async || bench.store.begin_send(&owner, OutboxLane::Posts).await.unwrap().map(|row| (row.key, row.body));
     assert_eq!(begun().await.unwrap().0, "f");
     bench.store.note_upload(&owner, "f".into(), "F1".into()).await.unwrap();
     bench.store.send_later(&owner, "f".into(), Duration::from_secs(60)).await.unwrap();
@@ -182,13 +208,13 @@ async fn a_file_that_waits_keeps_nothing_behind_it_waiting() {
     // A message waits, and what is behind it with it; the file is due first then.
     bench.store.send_later(&owner, "m1".into(), Duration::from_secs(90)).await.unwrap();
     assert_eq!(begun().await, None);
-    assert_eq!(bench.store.next_due(&owner).await.unwrap(), Some(bench.clock.now() + Duration::from_secs(60)));
+    assert_eq!(bench.store.next_due(&owner, OutboxLane::Posts).await.unwrap(), Some(bench.clock.now() + Duration::from_secs(60)));
     bench.clock.advance(Duration::from_secs(61));
     assert_eq!(begun().await.unwrap(), ("f".to_owned(), json!({"of": "f", "upload": "F1"})));
     assert_eq!(bench.store.sending(&owner, "f".into()).await.unwrap(), Some(Sending::Owed));
     bench.store.sent(&owner, "f".into(), None).await.unwrap();
     assert_eq!(bench.store.sending(&owner, "f".into()).await.unwrap(), Some(Sending::Sent));
-    assert_eq!(bench.store.next_due(&owner).await.unwrap(), Some(bench.clock.now() + Duration::from_secs(29)));
+    assert_eq!(bench.store.next_due(&owner, OutboxLane::Posts).await.unwrap(), Some(bench.clock.now() + Duration::from_secs(29)));
     bench.store.cannot_send(&owner, "m1".into(), "gone".into()).await.unwrap();
     assert_eq!(bench.store.sending(&owner, "m1".into()).await.unwrap(), Some(Sending::Refused { reason: "gone".into() }));
     assert_eq!(begun().await.unwrap().0, "m2");

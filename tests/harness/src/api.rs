@@ -87,6 +87,9 @@ pub(crate) fn turns(events: &[Event]) -> Vec<TurnReport> {
             }
             Event::PromptEdited { .. }
             | Event::PromptWithdrawn { .. }
+            | Event::PromptInserted { .. }
+            | Event::PromptHanded { .. }
+            | Event::PromptReturned { .. }
             | Event::FilesTaken { .. }
             | Event::Agent { .. }
             | Event::StopRequested { .. }

@@ -13,6 +13,7 @@ pub mod examples;
 mod files;
 mod notice;
 mod picker;
+mod queue;
 mod reply;
 mod sessions;
 mod words;
@@ -24,8 +25,9 @@ pub use check::{CheckEnd, CheckResult, Verification};
 pub use cost::Spent;
 pub use detour::Detour;
 pub use files::{UnreadFiles, file_comment, words as unread_words};
-pub use notice::{ImageNotReady, NotAllowed, Notice, QueuedNotice, UnknownRepository};
+pub use notice::{ImageNotReady, NotAllowed, Notice, UnknownRepository};
 pub use picker::{Candidate, PickerDone, RepositoryPicker};
+pub use queue::{QueuePlace, QueuedNotice};
 pub use reply::{DiffStat, FinalReply, Outcome, PullRequestLink, ReceiptPhase};
 pub use sessions::{AgentStatus, AgentStop, PullRequestLine, PullRequestStanding, SessionLine, SessionStage};
 

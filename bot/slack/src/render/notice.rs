@@ -9,23 +9,6 @@ use super::{
     words::{code, elapsed, line},
 };
 
-/// A prompt that has to wait for its session's running turn.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueuedNotice {
-    /// Place 1 is the next one.
-    pub place: usize,
-}
-
-impl QueuedNotice {
-    pub fn render(&self) -> Message {
-        Message::of_words(match self.place {
-            0 | 1 => "🕒 Noted. I start on this as soon as the present work is done.".to_owned(),
-            2 => "🕒 Noted. 1 prompt waits before this one; I take them in order.".to_owned(),
-            place => format!("🕒 Noted. {} prompts wait before this one; I take them in order.", place - 1),
-        })
-    }
-}
-
 /// Somebody or some place that the configuration does not let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotAllowed {
@@ -104,6 +87,8 @@ pub enum Notice {
     NothingToStop,
     /// The turn is ending already, because somebody else was quicker or because it is done.
     EndingAlready,
+    /// The turn that a prompt should join is ending.
+    TooLateToJoin,
     /// The prompt that was edited waits still: the new words count.
     PromptReplaced,
     /// The prompt that was edited is being worked on already.
@@ -132,6 +117,7 @@ impl Notice {
             Self::StopAsked { by } => format!("✋ <@{by}> asked me to stop."),
             Self::NothingToStop => "There is nothing running here that could be stopped.".to_owned(),
             Self::EndingAlready => "✋ This is ending already; what became of it comes in a moment.".to_owned(),
+            Self::TooLateToJoin => "The present work is ending; what waits comes after it.".to_owned(),
             Self::PromptReplaced => "✏️ I take the edited words.".to_owned(),
             Self::EditTooLate => {
                 "✏️ I am working on this already, by its first words. Reply in this thread with what should be different.".to_owned()

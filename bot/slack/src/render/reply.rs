@@ -19,6 +19,8 @@ pub struct FinalReply {
     /// None where the question needed no repository.
     pub repo: Option<RepoName>,
     pub asker: SlackUserId,
+    /// Who else's prompts the turn was given while it ran, one entry for each prompt. May name the asker again.
+    pub joined: Vec<SlackUserId>,
     pub outcome: Outcome,
     /// What the session's branch holds over its base. None where nothing was changed.
     pub diff: Option<DiffStat>,
@@ -101,11 +103,11 @@ impl FinalReply {
             Outcome::Done { summary } => {
                 let how = if self.verified.has_failed() { "⚠️ *Done, but the check fails*" } else { "✅ *Done*" };
                 let mute = if summary.trim().is_empty() { " The agent left no summary." } else { "" };
-                format!("{how}, <@{}>.{mute}", self.asker)
+                format!("{how}, {}.{mute}", self.people())
             }
             Outcome::Failed { what, next, reference } => format!(
-                "❌ *This did not work*, <@{}>. {}\n*What to do:* {}\nReference: {}",
-                self.asker,
+                "❌ *This did not work*, {}. {}\n*What to do:* {}\nReference: {}",
+                self.people(),
                 line(what, 1_000),
                 line(next, 1_000),
                 code(reference, 80)
@@ -123,6 +125,31 @@ impl FinalReply {
         match &self.outcome {
             Outcome::Done { summary } if split_markdown(&quiet(summary), SUMMARY_PART).len() > MOST_PARTS => Some(summary),
             Outcome::Done { .. } | Outcome::Failed { .. } | Outcome::Stopped { .. } => None,
+        }
+    }
+
+    /// Everybody whom this answers, once.
+    fn people(&self) -> String {
+        let mut people = vec![&self.asker];
+        for person in &self.joined {
+            if !people.contains(&person) {
+                people.push(person);
+            }
+        }
+        let names: Vec<String> = people.iter().map(|person| format!("<@{person}>")).collect();
+        match names.split_last() {
+            Some((last, [])) => last.clone(),
+            Some((last, others)) => format!("{} and {last}", others.join(", ")),
+            None => String::new(),
+        }
+    }
+
+    /// That this answers more than the turn's own prompt.
+    fn joined_words(&self) -> Option<String> {
+        match self.joined.len() {
+            0 => None,
+            1 => Some("This answers the prompt that joined the work on the way, too.".to_owned()),
+            more => Some(format!("This answers the {more} prompts that joined the work on the way, too.")),
         }
     }
 
@@ -155,7 +182,7 @@ impl FinalReply {
         let note = self.note.as_ref().map(|note| line(note, 300));
         let session = Some(format!("session {}", code(self.session.as_str(), 40)));
         let spent = self.spent.words().map(|spent| format!("Models: {spent}"));
-        let lines: Vec<String> = [diff, receipt, spent, note, session].into_iter().flatten().collect();
+        let lines: Vec<String> = [self.joined_words(), diff, receipt, spent, note, session].into_iter().flatten().collect();
         Some(lines.join("\n"))
     }
 

@@ -167,6 +167,7 @@ fn done(summary: &str) -> FinalReply {
         session: session(),
         repo: Some(repo("acme/shop")),
         asker: ana(),
+        joined: Vec::new(),
         outcome: Outcome::Done { summary: summary.to_owned() },
         diff: Some(DiffStat { files: 2, added: 14, removed: 1 }),
         pull_request: None,
@@ -332,9 +333,6 @@ fn short_answers() {
         PickerDone::Picked { repo: repo("acme/shop"), by: ana() }.render(),
         PickerDone::Withdrawn { by: ana() }.render(),
         PickerDone::Expired.render(),
-        QueuedNotice { place: 1 }.render(),
-        QueuedNotice { place: 2 }.render(),
-        QueuedNotice { place: 3 }.render(),
         NotAllowed::Workspace.render(),
         NotAllowed::Channel.render(),
         NotAllowed::User.render(),
@@ -363,12 +361,6 @@ fn short_answers() {
     🧭 Withdrawn by <@U0ANA>. Nothing was started.
     ---
     🧭 Nobody picked a repository, so nothing was started. Mention me again, and name the repository.
-    ---
-    🕒 Noted. I start on this as soon as the present work is done.
-    ---
-    🕒 Noted. 1 prompt waits before this one; I take them in order.
-    ---
-    🕒 Noted. 2 prompts wait before this one; I take them in order.
     ---
     🚫 I do not work for this workspace. Whoever runs Longshore here can change that in its configuration (`access`).
     ---

@@ -104,11 +104,11 @@ impl Actor {
     }
 
     pub(super) async fn finished(&mut self, turn: TurnId, found: Found) -> Result<()> {
-        let Activity::Finishing { turn: running, prompt, .. } = &self.state.activity else { return Ok(()) };
+        let Activity::Finishing { turn: running, prompt, inserted, .. } = &self.state.activity else { return Ok(()) };
         if *running != turn {
             return Ok(());
         }
-        let prompt = prompt.clone();
+        let (prompt, inserted) = (prompt.clone(), inserted.clone());
         let strange = self.view.turn(turn).sandbox.is_some_and(|sandbox| self.view.is_strange_to(turn, &sandbox));
         let note = strange.then(|| {
             "The earlier sandbox is gone, so this was a new one: the branch is as it was last pushed, and the agent was given the conversation so far."
@@ -129,7 +129,7 @@ impl Actor {
             tracing::warn!(%turn, failure = reply::kind(failure), what_to_do = reply::words(failure).1, "the turn failed");
         }
         let check_command = self.app.manifest(&self.record.repo).and_then(|manifest| manifest.check_command());
-        let ended = Ended { turn, prompt: &prompt, outcome: &outcome, standing, check_command, note };
+        let ended = Ended { turn, prompt: &prompt, inserted: &inserted, outcome: &outcome, standing, check_command, note };
         batch.outbox = reply::final_reply(&self.record, &self.state, &self.view, &ended)?;
         self.paint_last(turn);
         self.drop_condemned().await;

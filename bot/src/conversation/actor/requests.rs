@@ -34,6 +34,7 @@ impl Actor {
             return;
         };
         let title = title.unwrap_or_else(|| work::shortened(&prompt.text, 100));
+        let asked = self.view.asked_in(turn);
         let done = done.unwrap_or_else(|| self.view.turn(turn).answer);
         // While the check runs, what lies about may be the check's, and the turn's work is pushed already.
         let checking = self.view.turn(turn).checking.is_some();
@@ -50,7 +51,7 @@ impl Actor {
                         return Err("there are no changes yet, so there is nothing to open a pull request for".to_owned());
                     }
                 }
-                let description = Description { title: &title, done: &done, asked: &prompt.text, author: &prompt.author };
+                let description = Description { title: &title, done: &done, asked: &asked, author: &prompt.author };
                 work::open_pull_request(&app, &record, &manifest, description).await.map_err(|error| {
                     tracing::error!(%error, "cannot open a pull request");
                     format!("GitHub did not take the pull request: {error}. The work is pushed to {}.", record.id.branch())

@@ -72,7 +72,7 @@ impl Actor {
         let Link::Ready { agent, sandbox } = &mut self.link else { return Ok(()) };
         let strange = self.view.is_strange_to(turn, sandbox);
         let files = self.view.turn(turn).files;
-        let asked = format!("{}{}", agent_words::with_context(&prompt), files::told(&files));
+        let asked = format!("{}{}", agent_words::asked(&prompt, self.state.activity.inserted()), files::told(&files));
         let text = if strange { agent_words::with_transcript(&self.view.transcript(turn), &asked) } else { asked };
         let mut blocks = vec![ContentBlock::Text(text)];
         if self.app.config.model.images && agent.takes_images() && !agent.has_prompt(turn) {
@@ -85,7 +85,8 @@ impl Actor {
         match state {
             Ok(PromptState::Sent | PromptState::Running) => {
                 let at = self.app.clock.now();
-                self.reach(turn, Phase::PromptAccepted, at).await
+                self.reach(turn, Phase::PromptAccepted, at).await?;
+                self.hand_all_inserted().await
             }
             Ok(PromptState::Ended) => self.apply(Command::AgentEnded { turn }).await,
             Err(error) => self.agent_lost(error).await,

@@ -4,20 +4,16 @@ use std::time::Duration;
 
 use longshore_session::Unread;
 
-use super::{Example, ben, for_one, repo, thread};
-use crate::render::{Answer, ImageNotReady, NotAllowed, Notice, QueuedNotice, UnknownRepository, UnreadFiles};
+use super::{Example, ana, ben, for_one, prompt, repo, session, thread};
+use crate::render::{Answer, ImageNotReady, NotAllowed, Notice, QueuePlace, QueuedNotice, UnknownRepository, UnreadFiles};
 
 pub(super) fn all() -> Vec<Example> {
     let answer = Answer {
         markdown: "I mend code. *Mention me* with what is wrong, and I open a pull request.\n\n- `/agent help` says more".to_owned(),
     };
     let unknown = |named: Option<&str>| UnknownRepository { named: named.map(str::to_owned) };
-    let queued = |place| QueuedNotice { place };
     let mut list = vec![
         thread("answer", "A question that needs no repository is answered at once.", &answer, Answer::render),
-        thread("queued-next", "A prompt came while a turn of its session runs.", &queued(1), QueuedNotice::render),
-        thread("queued-second", "Another prompt waits before it.", &queued(2), QueuedNotice::render),
-        thread("queued-third", "More than one waits before it.", &queued(3), QueuedNotice::render),
         thread(
             "repository-unknown",
             "A repository was named that is none of ours, or not the asker's to use.",
@@ -26,6 +22,7 @@ pub(super) fn all() -> Vec<Example> {
         ),
         thread("repository-none", "There is no repository that the asker may use.", &unknown(None), UnknownRepository::render),
     ];
+    list.extend(queued());
     list.extend(unread_files());
     list.extend(image_not_ready());
     list.extend(not_allowed());
@@ -57,6 +54,25 @@ fn unread_files() -> [Example; 2] {
             UnreadFiles::render,
         ),
     ]
+}
+
+fn queued() -> [Example; 8] {
+    let withdrawn = |by| QueuePlace::Withdrawn { by };
+    [
+        ("queued-next", "A prompt came while a turn of its session runs.", QueuePlace::Waiting { place: 1 }),
+        ("queued-second", "Another prompt waits before it.", QueuePlace::Waiting { place: 2 }),
+        ("queued-third", "More than one waits before it.", QueuePlace::Waiting { place: 3 }),
+        ("queued-started", "Its turn has begun.", QueuePlace::Started),
+        ("queued-inserted", "It joined the turn of somebody else.", QueuePlace::Inserted { joined: ana() }),
+        ("queued-inserted-own", "It joined the turn of the same person.", QueuePlace::Inserted { joined: ben() }),
+        ("queued-withdrawn", "Somebody pressed Withdraw.", withdrawn(Some(ana()))),
+        ("queued-deleted", "Its message was deleted.", withdrawn(None)),
+    ]
+    .map(|(name, when, waiting)| {
+        let asked = "and the receipts, please: they show <no> tax".to_owned();
+        let notice = QueuedNotice { session: session(), prompt: prompt(), asker: ben(), asked, waiting };
+        thread(name, when, &notice, QueuedNotice::render)
+    })
 }
 
 fn image_not_ready() -> [Example; 3] {
@@ -94,6 +110,7 @@ fn notices() -> Vec<Example> {
         whispered("notice-stop-asked", "After `/agent stop` with a session.", Notice::StopAsked { by: ben() }),
         whispered("notice-nothing-to-stop", "Stop was asked for where nothing runs.", Notice::NothingToStop),
         whispered("notice-ending-already", "Stop was asked for while the turn ends already.", Notice::EndingAlready),
+        whispered("notice-too-late-to-join", "Send now was pressed while the turn ends already.", Notice::TooLateToJoin),
         whispered("notice-prompt-replaced", "A prompt was edited while it waited.", Notice::PromptReplaced),
         whispered("notice-edit-too-late", "A prompt was edited after its turn had begun.", Notice::EditTooLate),
         said("notice-prompt-withdrawn", "A prompt that waited for a repository was withdrawn.", Notice::PromptWithdrawn),

@@ -88,13 +88,14 @@ fn every_variant_has_an_example() {
         CheckEnd after "end:": Exited, TimedOut, OutOfMemory, NotRun;
         Outcome after "outcome:": Done, Failed, Stopped;
         PickerDone after "PickerDone": Picked, Withdrawn, Expired;
+        QueuePlace after "waiting:": Waiting, Started, Inserted, Withdrawn;
         NotAllowed after "NotAllowed": Workspace, Channel, User;
         ImageNotReady after "ImageNotReady": Building, Failed, Missing;
         ImageState after "state:": Ready, Building, Missing;
         SessionStage after "stage:": Live, Asking, Idle;
         PullRequestStanding after "standing:": Open, Draft, Merged, Closed, Unknown;
         Linked after "linked:": To, TokenMissing, TokenRefused, Unknown, No;
-        Notice after "Notice": Empty, StopAsked, NothingToStop, EndingAlready, PromptReplaced, EditTooLate, PromptWithdrawn, Outdated,
+        Notice after "Notice": Empty, StopAsked, NothingToStop, EndingAlready, TooLateToJoin, PromptReplaced, EditTooLate, PromptWithdrawn, Outdated,
             PullRequestAsked, Broken, Update;
     }
     let declared: BTreeSet<String> = sources().iter().flat_map(|text| after(text, "\npub enum ")).collect();
