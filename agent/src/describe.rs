@@ -35,6 +35,8 @@ pub fn describe(call: &ToolCall) -> String {
 fn own_tool(tool: &str) -> String {
     match tool {
         "open_pull_request" => "Opening the pull request".to_owned(),
+        "ask_requester" => "Asking a question in the thread".to_owned(),
+        "read_thread" => "Reading the thread".to_owned(),
         "post_update" => "Posting an update".to_owned(),
         "attach_file" => "Attaching a file".to_owned(),
         other => format!("Using {}", shorten(&first_line(other).replace('_', " "), QUOTED)),

@@ -18,6 +18,8 @@ use crate::{app::App, conversation, images};
 
 /// Idle sessions that a list looks at: nobody goes on with what lies further back by a list.
 const IDLE: u32 = 8;
+/// Sessions that wait for an answer, those that wait longest: each is woken to be looked at.
+const WAITING: usize = 40;
 /// GitHub is asked again about a pull request after this.
 const PULL_AGE: Duration = Duration::from_secs(60);
 /// A list does not wait longer for GitHub.
@@ -61,7 +63,11 @@ pub struct Pulls(Mutex<HashMap<String, (Timestamp, PullRequestStanding)>>);
 /// Looks at every session with work, and at those that can be gone on with.
 pub async fn overview(app: &Arc<App>, whose: &Whose) -> Result<Overview> {
     let mut all = Overview::default();
-    for record in app.store.working_sessions().await? {
+    let working = app.store.working_sessions().await?;
+    let mut waiting = app.store.waiting_sessions().await?;
+    waiting.retain(|record| working.iter().all(|other| other.id != record.id));
+    waiting.truncate(WAITING);
+    for record in working.into_iter().chain(waiting) {
         look(app, &record, whose, &mut all).await;
     }
     for ask in app.store.asks().await? {
@@ -118,6 +124,15 @@ async fn look(app: &Arc<App>, record: &SessionRecord, whose: &Whose, all: &mut O
                 ..line_of(app, record, asker, stage)
             };
             all.running.push(line);
+        } else {
+            all.elsewhere += 1;
+        }
+    }
+    if let (Activity::Idle, Some(question)) = (&standing.state.activity, &standing.state.question) {
+        if is_meant(&record.owner) {
+            let stage = SessionStage::Asking { question: question.text.clone() };
+            let since = now.since(standing.since);
+            all.asking.push(SessionLine { since, pull_request, ..line_of(app, record, &record.owner, stage) });
         } else {
             all.elsewhere += 1;
         }
@@ -209,7 +224,7 @@ pub fn thread_url(app: &App, thread: &ThreadKey) -> Option<String> {
 
 /// Fills in where the pull requests stand, as far as GitHub tells in time.
 async fn ask_github(app: &App, all: &mut Overview) {
-    let lines = [&mut all.running, &mut all.idle].into_iter().flatten();
+    let lines = [&mut all.running, &mut all.asking, &mut all.idle].into_iter().flatten();
     let asked = lines.filter_map(|line| Some((line.repo.clone()?, line.pull_request.as_mut()?)));
     join_all(asked.map(async |(repo, pull)| pull.standing = standing_of(app, &repo, pull).await)).await;
 }

@@ -1,5 +1,7 @@
 //! What the gateway needs of the service: the agent's tools, git credentials, and what became of model requests.
 
+mod ask;
+
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
@@ -11,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::App,
-    conversation::{self, Attachment, Note},
+    conversation::{self, Attachment, Note, POSTS_PER_TURN},
 };
 
 const OPEN_PULL_REQUEST: &str = "open_pull_request";
@@ -42,9 +44,10 @@ impl Tools for AgentTools {
             },
             ToolSpec {
                 name: POST_UPDATE.to_owned(),
-                description: "Posts one short message in the Slack thread, for an important turning point while the work goes on. The final \
-                              answer is posted by itself, so do not use it for that."
-                    .to_owned(),
+                description: format!(
+                    "Posts one short message in the Slack thread, for an important turning point while the work goes on; {POSTS_PER_TURN} in \
+                     one turn at the most. The final answer is posted by itself, so do not use it for that."
+                ),
                 input_schema: json!({
                     "type": "object",
                     "properties": {"text": {"type": "string", "description": "One or two sentences"}},
@@ -69,6 +72,7 @@ impl Tools for AgentTools {
                     "additionalProperties": false
                 }),
             },
+            ask::spec(),
         ]
     }
 
@@ -92,6 +96,18 @@ impl Tools for AgentTools {
                     let Some(text) = text("text") else { return ToolResult::failed("`text` is missing") };
                     match conversation::say(&self.0, &session, text).await {
                         Ok(Ok(())) => Ok("Posted.".to_owned()),
+                        Ok(Err(reason)) => Err(reason),
+                        Err(error) => Err(error.to_string()),
+                    }
+                }
+                ask::ASK_REQUESTER => {
+                    let Some(question) = text("question") else { return ToolResult::failed("`question` is missing") };
+                    let options = match ask::options(&arguments, &question) {
+                        Ok(options) => options,
+                        Err(reason) => return ToolResult::failed(reason),
+                    };
+                    match conversation::ask(&self.0, &session, question, options).await {
+                        Ok(Ok(())) => Ok(ask::ASKED.to_owned()),
                         Ok(Err(reason)) => Err(reason),
                         Err(error) => Err(error.to_string()),
                     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MessageTs, Person, PromptId, SandboxId, SlackUserId, Timestamp, TurnId};
+use crate::{MessageTs, Person, PromptId, QuestionId, SandboxId, SlackUserId, Timestamp, TurnId};
 
 /// What a person asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +103,27 @@ pub struct Said {
     /// As Slack shows the person.
     pub name: String,
     pub text: String,
+}
+
+/// What the agent wants to know of people before it goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    pub id: QuestionId,
+    /// In standard markdown.
+    pub text: String,
+    /// What may be picked; words of one's own are always an answer too.
+    #[serde(default)]
+    pub options: Vec<String>,
+}
+
+/// How a question was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum AnswerKind {
+    /// By the button of this option.
+    Picked { option: usize },
+    /// By a reply in the thread.
+    Replied,
 }
 
 /// Why a turn did not end as it should. The words that a person reads are made of it in `longshore-slack`.
@@ -366,6 +387,22 @@ pub enum Event {
     },
     PullRequestOpened {
         pull_request: PullRequestRef,
+    },
+    QuestionAsked {
+        turn: TurnId,
+        question: Question,
+    },
+    /// The prompt is the answer.
+    QuestionAnswered {
+        question: QuestionId,
+        prompt: PromptId,
+        by: SlackUserId,
+        answer: AnswerKind,
+    },
+    /// Somebody stopped the session while it waited for the answer.
+    QuestionDropped {
+        question: QuestionId,
+        by: SlackUserId,
     },
     /// When a phase of a turn was reached.
     PhaseReached {

@@ -95,6 +95,10 @@ text_id!(
     PromptId, "prompt id", "lower-case letters, digits and `-`", is_own_id
 );
 text_id!(
+    /// What an agent asked of people, once.
+    QuestionId, "question id", "lower-case letters, digits and `-`", is_own_id
+);
+text_id!(
     /// A container with a repository and an agent in it.
     SandboxId, "sandbox id", "lower-case letters, digits and `-`", is_own_id
 );

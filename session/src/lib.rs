@@ -9,11 +9,12 @@ mod store;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use event::{
-    AgentActivity, CheckEnd, CheckRecord, Event, FileFate, FileKind, Phase, PlanEntry, PlanStatus, Prompt, PromptFile, PullRequestRef,
-    Said, SavedWork, TakenFile, ToolResult, TurnFailure, TurnOutcome, Unread,
+    AgentActivity, AnswerKind, CheckEnd, CheckRecord, Event, FileFate, FileKind, Phase, PlanEntry, PlanStatus, Prompt, PromptFile,
+    PullRequestRef, Question, Said, SavedWork, TakenFile, ToolResult, TurnFailure, TurnOutcome, Unread,
 };
 pub use ids::{
-    ChannelId, InvalidId, MessageTs, Person, PromptId, RepoName, SandboxId, SessionId, SlackEventId, SlackUserId, TeamId, ThreadKey, TurnId,
+    ChannelId, InvalidId, MessageTs, Person, PromptId, QuestionId, RepoName, SandboxId, SessionId, SlackEventId, SlackUserId, TeamId,
+    ThreadKey, TurnId,
 };
 pub use repository::{CheckRecipe, ImageRecipe, ManifestError, RepositoryManifest, RepositoryProfile, SandboxLimits};
 pub use state::{Activity, Command, Decision, Effect, Inserted, Rejection, SessionState, Waiting, Way, Which};

@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 pub use activity::{Activity, Inserted, Way};
 
 use crate::{
-    AgentActivity, CheckRecord, Event, MessageTs, Phase, Prompt, PromptId, PullRequestRef, SandboxId, SavedWork, SlackUserId, TakenFile,
-    Timestamp, TurnFailure, TurnId, TurnOutcome,
+    AgentActivity, AnswerKind, CheckRecord, Event, MessageTs, Phase, Prompt, PromptId, PullRequestRef, Question, QuestionId, SandboxId,
+    SavedWork, SlackUserId, TakenFile, Timestamp, TurnFailure, TurnId, TurnOutcome,
 };
 
 /// What the people in the thread are told of a prompt that did not start at once.
@@ -40,6 +40,10 @@ pub struct SessionState {
     /// Turns begun so far; the next one has this number plus one.
     pub turns: u32,
     pub pull_request: Option<PullRequestRef>,
+    /// What the agent asked and nobody has answered yet. The next accepted prompt is its answer.
+    pub question: Option<Question>,
+    /// Every question ever asked: the same one again is no second one.
+    asked: Vec<QuestionId>,
     /// Every prompt ever accepted: a second delivery of the same one is refused.
     accepted: Vec<(PromptId, MessageTs)>,
     /// Those of them that nobody works on any more.
@@ -127,6 +131,17 @@ pub enum Command {
     OpenedPullRequest {
         pull_request: PullRequestRef,
     },
+    /// The agent wants to know something of people.
+    Ask {
+        turn: TurnId,
+        question: Question,
+    },
+    /// Somebody pressed the button of an option; the prompt says so in words.
+    Answer {
+        question: QuestionId,
+        option: usize,
+        prompt: Prompt,
+    },
     Reached {
         turn: TurnId,
         phase: Phase,
@@ -196,6 +211,10 @@ pub enum Rejection {
     TurnIsEnding,
     #[error("this is about another turn than the running one")]
     StaleTurn,
+    #[error("another question waits for its answer")]
+    QuestionOpen,
+    #[error("the question does not wait for an answer")]
+    NoSuchQuestion,
 }
 
 /// The events to store and the effects to carry out then.
@@ -207,7 +226,16 @@ pub struct Decision {
 
 impl Default for SessionState {
     fn default() -> Self {
-        Self { activity: Activity::Idle, queue: VecDeque::new(), turns: 0, pull_request: None, accepted: Vec::new(), withdrawn: Vec::new() }
+        Self {
+            activity: Activity::Idle,
+            queue: VecDeque::new(),
+            turns: 0,
+            pull_request: None,
+            question: None,
+            asked: Vec::new(),
+            accepted: Vec::new(),
+            withdrawn: Vec::new(),
+        }
     }
 }
 
@@ -231,9 +259,9 @@ impl SessionState {
 
     fn decide(&self, command: Command) -> Result<Decision, Rejection> {
         match command {
-            Command::Accept { prompt } => self.accept(prompt),
+            Command::Accept { prompt } => self.accept(prompt, AnswerKind::Replied),
             Command::AcceptNow { prompt } => {
-                let accepted = self.accept(prompt.clone())?;
+                let accepted = self.accept(prompt.clone(), AnswerKind::Replied)?;
                 let Ok(insertion) = self.insert(&prompt) else { return Ok(accepted) };
                 let events = accepted.events.into_iter().chain(insertion.events).collect();
                 Ok(Decision { events, effects: insertion.effects })
@@ -321,6 +349,11 @@ impl SessionState {
                 }
                 Ok(Decision { events: vec![Event::PullRequestOpened { pull_request }], effects: Vec::new() })
             }
+            Command::Ask { turn, question } => self.ask(turn, question),
+            Command::Answer { question, option, prompt } => match &self.question {
+                Some(open) if open.id == question => self.accept(prompt, AnswerKind::Picked { option }),
+                Some(_) | None => Err(Rejection::NoSuchQuestion),
+            },
             Command::Reached { turn, phase, at } => {
                 if turn.0 == 0 || turn.0 > self.turns {
                     return Err(Rejection::StaleTurn);
@@ -411,6 +444,13 @@ impl SessionState {
             }
             Event::TurnEnded { .. } => self.activity = Activity::Idle,
             Event::PullRequestOpened { pull_request } => self.pull_request = Some(pull_request.clone()),
+            Event::QuestionAsked { question, .. } => {
+                self.asked.push(question.id.clone());
+                self.question = Some(question.clone());
+            }
+            Event::QuestionAnswered { question, .. } | Event::QuestionDropped { question, .. } => {
+                self.question.take_if(|open| open.id == *question);
+            }
             Event::Agent { .. }
             | Event::FilesTaken { .. }
             | Event::PhaseReached { .. }
@@ -420,15 +460,44 @@ impl SessionState {
         }
     }
 
-    fn accept(&self, prompt: Prompt) -> Result<Decision, Rejection> {
+    /// A prompt that comes while a question is open answers it.
+    fn accept(&self, prompt: Prompt, answer: AnswerKind) -> Result<Decision, Rejection> {
         if self.accepted.iter().any(|(id, post)| *id == prompt.id || *post == prompt.post) {
             return Err(Rejection::Duplicate);
         }
+        let answered = self.question.as_ref().map(|question| Event::QuestionAnswered {
+            question: question.id.clone(),
+            prompt: prompt.id.clone(),
+            by: prompt.author.slack_user.clone(),
+            answer,
+        });
         let accepted = Event::PromptAccepted { prompt: prompt.clone() };
-        if self.activity == Activity::Idle && self.queue.is_empty() {
-            return Ok(self.then_next(accepted));
+        let mut decision = if self.activity == Activity::Idle && self.queue.is_empty() {
+            self.then_next(accepted)
+        } else {
+            Decision { events: vec![accepted], effects: Vec::new() }
+        };
+        decision.events.splice(0..0, answered);
+        Ok(decision)
+    }
+
+    fn ask(&self, turn: TurnId, question: Question) -> Result<Decision, Rejection> {
+        match &self.activity {
+            Activity::Working { turn: running, .. } if *running == turn => {}
+            _ => return Err(Rejection::StaleTurn),
         }
-        Ok(Decision { events: vec![accepted], effects: Vec::new() })
+        if self.asked.contains(&question.id) {
+            return Ok(Decision::default());
+        }
+        if self.question.is_some() {
+            return Err(Rejection::QuestionOpen);
+        }
+        Ok(Decision { events: vec![Event::QuestionAsked { turn, question }], effects: Vec::new() })
+    }
+
+    /// Who stops a session does not want to be asked any more.
+    fn dropped(&self, by: &SlackUserId) -> Option<Event> {
+        self.question.as_ref().map(|question| Event::QuestionDropped { question: question.id.clone(), by: by.clone() })
     }
 
     /// `prompt` waits, or is about to.
@@ -463,7 +532,10 @@ impl SessionState {
 
     fn stop(&self, by: SlackUserId) -> Result<Decision, Rejection> {
         match &self.activity {
-            Activity::Idle => Err(Rejection::NothingToStop),
+            Activity::Idle => match self.dropped(&by) {
+                Some(dropped) => Ok(Decision { events: vec![dropped], effects: Vec::new() }),
+                None => Err(Rejection::NothingToStop),
+            },
             Activity::Stopping { .. } | Activity::Finishing { .. } => Err(Rejection::AlreadyStopping),
             // No agent has seen the prompt yet: the turn ends here, and what is being prepared finds its turn gone.
             Activity::Preparing { .. } => self.finishing(TurnOutcome::Stopped { by }),
@@ -485,11 +557,15 @@ impl SessionState {
         let (Some(turn), Some(prompt)) = (self.activity.turn(), self.activity.prompt()) else {
             return Err(Rejection::StaleTurn);
         };
+        let dropped = match &outcome {
+            TurnOutcome::Stopped { by } => self.dropped(by),
+            TurnOutcome::Done | TurnOutcome::Failed { .. } => None,
+        };
         // Whatever the agent was not given is not answered by this turn. Newest first, so that the oldest comes to the front.
         let next = self.activity.inserted().iter().rev().filter(|inserted| inserted.way == Way::Next);
         let returned = next.map(|inserted| Event::PromptReturned { turn, prompt: inserted.prompt.id.clone() });
         Ok(Decision {
-            events: returned.chain([Event::TurnFinishing { turn, outcome: outcome.clone() }]).collect(),
+            events: dropped.into_iter().chain(returned).chain([Event::TurnFinishing { turn, outcome: outcome.clone() }]).collect(),
             effects: vec![Effect::Finish { turn, prompt: prompt.clone(), outcome }],
         })
     }

@@ -1,6 +1,6 @@
 //! The vocabulary of buttons: what each `action_id` and its value mean, in one place.
 
-use longshore_session::{PromptId, RepoName, SessionId};
+use longshore_session::{PromptId, QuestionId, RepoName, SessionId};
 
 /// What somebody asks for by a click.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum Action {
     SendNow { session: SessionId, prompt: PromptId },
     /// The prompt that waits in its session's queue is no longer wanted.
     WithdrawQueued { session: SessionId, prompt: PromptId },
+    /// The answer to the agent's question is the option with this place, counted from 0.
+    Answer { session: SessionId, question: QuestionId, option: usize },
     /// A link in the form of a button: nothing to do but to acknowledge.
     Link,
 }
@@ -30,6 +32,7 @@ const PICK: &str = "pick_repository";
 const WITHDRAW: &str = "withdraw";
 const SEND_NOW: &str = "send_now";
 const WITHDRAW_QUEUED: &str = "withdraw_queued";
+const ANSWER: &str = "answer";
 const LINK: &str = "link";
 
 impl Action {
@@ -47,6 +50,7 @@ impl Action {
             Self::Withdraw(prompt) => (id(WITHDRAW), prompt.to_string()),
             Self::SendNow { session, prompt } => (id(SEND_NOW), format!("{session}/{prompt}")),
             Self::WithdrawQueued { session, prompt } => (id(WITHDRAW_QUEUED), format!("{session}/{prompt}")),
+            Self::Answer { session, question, option } => (id(ANSWER), format!("{session}/{question}/{option}")),
             Self::Link => (id(LINK), String::new()),
         }
     }
@@ -63,6 +67,15 @@ impl Action {
             WITHDRAW => Some(Self::Withdraw(PromptId::parse(value).ok()?)),
             SEND_NOW => queued(value).map(|(session, prompt)| Self::SendNow { session, prompt }),
             WITHDRAW_QUEUED => queued(value).map(|(session, prompt)| Self::WithdrawQueued { session, prompt }),
+            ANSWER => {
+                let mut parts = value.splitn(3, '/');
+                let (session, question, option) = (parts.next()?, parts.next()?, parts.next()?);
+                Some(Self::Answer {
+                    session: SessionId::parse(session).ok()?,
+                    question: QuestionId::parse(question).ok()?,
+                    option: option.parse().ok()?,
+                })
+            }
             LINK => Some(Self::Link),
             _ => None,
         }
@@ -89,7 +102,12 @@ mod tests {
             session.clone().prop_map(Action::WrongRepository),
             session.clone().prop_map(Action::OpenPullRequest),
             (session.clone(), prompt.clone()).prop_map(|(session, prompt)| Action::SendNow { session, prompt }),
-            (session, prompt.clone()).prop_map(|(session, prompt)| Action::WithdrawQueued { session, prompt }),
+            (session.clone(), prompt.clone()).prop_map(|(session, prompt)| Action::WithdrawQueued { session, prompt }),
+            (session, "q-[0-9a-f]{16}", 0..25_usize).prop_map(|(session, question, option)| Action::Answer {
+                session,
+                question: QuestionId::parse(question).unwrap(),
+                option
+            }),
             (prompt.clone(), repo).prop_map(|(prompt, repo)| Action::PickRepository { prompt, repo }),
             prompt.prop_map(Action::Withdraw),
             Just(Action::Link),

@@ -3,6 +3,7 @@
 mod ending;
 mod inserting;
 mod painting;
+mod questions;
 mod requests;
 mod turn;
 
@@ -404,6 +405,14 @@ impl Actor {
                 let taken = self.attach_file(&fingerprint, *file).await?;
                 let _ = answer.send(taken);
             }
+            Letter::Ask { text, options, answer } => {
+                let asked = self.ask(text, options).await?;
+                let _ = answer.send(asked);
+            }
+            Letter::Answer { given, answer } => {
+                let taken = self.take_answer(given).await?;
+                let _ = answer.send(taken);
+            }
             Letter::Wake => {}
         }
         Ok(())
@@ -501,10 +510,13 @@ impl Actor {
                 | Effect::Finish { .. } => {}
             }
         }
+        batch.outbox.extend(self.tell_of_questions(&batch.events)?);
         let owes = !batch.outbox.is_empty();
         if !batch.events.is_empty() || owes || batch.cursor.is_some() {
+            let closed = self.closed_questions(&batch.events);
             let append = Append { events: batch.events, cursor: batch.cursor.clone(), outbox: batch.outbox };
             self.store(append).await?;
+            closed.into_iter().for_each(|turn| self.paint_answered(turn));
         }
         if let Some(cursor) = batch.cursor {
             self.cursor = Some(cursor);
@@ -535,8 +547,12 @@ impl Actor {
     }
 
     fn owed(&self, message: Message, kind: &'static str, key: String) -> Result<OutboxDraft> {
+        Ok(self.to_thread(message).draft(kind, key)?)
+    }
+
+    fn to_thread(&self, message: Message) -> Owed {
         let thread = Some(self.record.thread.thread.clone());
-        Ok(Owed { channel: self.record.thread.channel.clone(), thread, message, asker: None }.draft(kind, key)?)
+        Owed { channel: self.record.thread.channel.clone(), thread, message, asker: None }
     }
 
     async fn carry_out(&mut self, effects: Vec<Effect>) -> Result<()> {
@@ -567,7 +583,7 @@ impl Actor {
     async fn mark(&mut self) -> Result<()> {
         let idle = self.state.activity == Activity::Idle && self.state.queue.is_empty();
         let work = if idle && self.outbox_empty { Work::None } else { Work::Some };
-        let mark = (phase_word(&self.state.activity), work);
+        let mark = (phase_word(&self.state), work);
         if self.marked != Some(mark) {
             self.app.store.mark_session(self.record.id.clone(), mark.0, mark.1).await?;
             self.marked = Some(mark);

@@ -109,6 +109,12 @@ pub fn inserted(prompt: &Prompt, files: &str) -> String {
     format!("While you work, {name} says to you: {asked}{files}\n\nTake this up in the work that you are doing.")
 }
 
+/// The words of a prompt that answers a question of the agent's.
+pub fn as_answer(question: &str, prompt: &Prompt) -> Prompt {
+    let text = format!("In answer to your question “{}”, {} says: {}", question.trim(), prompt.author.name, prompt.text);
+    Prompt { text, ..prompt.clone() }
+}
+
 /// A prompt for an agent that was not there for the conversation.
 pub fn with_transcript(transcript: &str, prompt: &str) -> String {
     format!(

@@ -6,7 +6,7 @@ use longshore_session::{Activity, CheckEnd, OutboxOwner, Phase, SessionRecord, S
 use longshore_slack::{CardPhase, Message, PlanItem, PlanStatus, Posted, Priority, Rerouting, SlackError, Spent, TurnCard};
 use tokio::sync::watch;
 
-use super::view::View;
+use super::view::{Fate, View};
 use crate::app::App;
 
 /// Slack allows about 50 changes a minute for all cards together.
@@ -122,9 +122,11 @@ pub fn draw(app: &App, record: &SessionRecord, state: &SessionState, view: &View
     let seen = view.turn(turn);
     let now = app.clock.now();
     let phase = match (&state.activity, &seen.outcome) {
-        (_, Some(TurnOutcome::Done)) => match &seen.check {
-            Some(check) if !check.passed() && !matches!(check.end, CheckEnd::NotRun { .. }) => CardPhase::DoneButFailing,
-            Some(_) | None => CardPhase::Done,
+        (_, Some(TurnOutcome::Done)) => match (view.question_of(turn), &seen.check) {
+            (Some(Fate::Open), _) => CardPhase::Waiting,
+            (Some(Fate::Dropped { .. }), _) => CardPhase::Stopped,
+            (_, Some(check)) if !check.passed() && !matches!(check.end, CheckEnd::NotRun { .. }) => CardPhase::DoneButFailing,
+            (Some(Fate::Answered { .. }) | None, _) => CardPhase::Done,
         },
         (_, Some(TurnOutcome::Stopped { .. })) => CardPhase::Stopped,
         (_, Some(TurnOutcome::Failed { .. })) => CardPhase::Failed,

@@ -17,7 +17,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use longshore_session::{Command, Phase, PullRequestRef, Rejection, SessionId, SlackUserId, Timestamp};
+use longshore_session::{Command, MessageTs, Person, Phase, PullRequestRef, QuestionId, Rejection, SessionId, SlackUserId, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 pub use attach::{Attachment, attach_file};
@@ -30,6 +30,9 @@ use crate::{app::App, outbox::FileToSend};
 /// Messages that may wait for one session's actor. A command waits for room; a note that finds none is dropped (see [`Note`]).
 const MAILBOX: usize = 256;
 
+/// Posts of the agent's own in one turn.
+pub const POSTS_PER_TURN: u32 = 5;
+
 /// Something that a session's actor is told and need not answer. Each may be lost without harm: the outbox tells again on its regular
 /// round, and a phase that is not noted is missing from the receipt only.
 #[derive(Debug)]
@@ -40,6 +43,28 @@ pub enum Note {
     OutboxEmpty,
     /// The gateway saw the turn get this far.
     Reached { phase: Phase, at: Timestamp },
+}
+
+/// What somebody pressed to answer a question of the agent's.
+#[derive(Debug)]
+pub struct GivenAnswer {
+    pub question: QuestionId,
+    pub option: usize,
+    pub by: Person,
+    /// The question's own message: the answer has none.
+    pub post: MessageTs,
+}
+
+/// What became of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AnswerTaken {
+    /// The session goes on with it.
+    Yes,
+    Already {
+        by: SlackUserId,
+    },
+    /// No such question, or no answer is wanted any more.
+    Outdated,
 }
 
 #[derive(Debug)]
@@ -69,6 +94,17 @@ enum Letter {
         fingerprint: String,
         file: Box<FileToSend>,
         answer: oneshot::Sender<Result<Taken, String>>,
+    },
+    /// The agent asks people something.
+    Ask {
+        text: String,
+        options: Vec<String>,
+        answer: oneshot::Sender<Result<(), String>>,
+    },
+    /// Somebody pressed a button of a question.
+    Answer {
+        given: GivenAnswer,
+        answer: oneshot::Sender<AnswerTaken>,
     },
     /// Only wakes the actor, which then looks at what it owes.
     Wake,
@@ -141,6 +177,20 @@ pub async fn open_pull_request(
 pub async fn say(app: &Arc<App>, session: &SessionId, text: String) -> Result<Result<(), String>> {
     let (answer, answered) = oneshot::channel();
     deliver(app, session, Letter::Say { text, answer }).await?;
+    Ok(answered.await?)
+}
+
+/// Asks people something for the agent, which is told at once whether it was put. The inner error is for the agent.
+pub async fn ask(app: &Arc<App>, session: &SessionId, text: String, options: Vec<String>) -> Result<Result<(), String>> {
+    let (answer, answered) = oneshot::channel();
+    deliver(app, session, Letter::Ask { text, options, answer }).await?;
+    Ok(answered.await?)
+}
+
+/// Takes the answer to a question.
+pub async fn answer(app: &Arc<App>, session: &SessionId, given: GivenAnswer) -> Result<AnswerTaken> {
+    let (answer, answered) = oneshot::channel();
+    deliver(app, session, Letter::Answer { given, answer }).await?;
     Ok(answered.await?)
 }
 

@@ -9,7 +9,7 @@ use longshore_slack::{
     CheckResult, DiffStat, FinalReply, Outcome, PullRequestLink, PullRequestStanding, ReceiptPhase, Spent, Verification,
 };
 
-use super::view::{TurnView, View};
+use super::view::{Fate, TurnView, View};
 use crate::outbox::{Content, FileToSend, Owed, OwedFile};
 
 /// Of the first message of a turn's final reply; further ones have a number behind it.
@@ -26,6 +26,7 @@ pub fn final_reply(
 ) -> Result<Vec<OutboxDraft>, serde_json::Error> {
     let seen = view.turn(ended.turn);
     let outcome = match ended.outcome {
+        TurnOutcome::Done if view.question_of(ended.turn) == Some(&Fate::Open) => Outcome::Asked { summary: seen.answer.trim().to_owned() },
         TurnOutcome::Done => Outcome::Done { summary: seen.answer.trim().to_owned() },
         TurnOutcome::Stopped { by } => Outcome::Stopped { by: Some(by.clone()) },
         TurnOutcome::Failed { failure } => {

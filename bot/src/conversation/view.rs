@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use longshore_session::{
-    Activity, AgentActivity, CheckRecord, Event, MessageTs, Phase, PlanEntry, Prompt, SandboxId, SavedWork, SessionState, TakenFile,
-    Timestamp, TurnId, TurnOutcome,
+    Activity, AgentActivity, AnswerKind, CheckRecord, Event, MessageTs, Phase, PlanEntry, Prompt, PromptId, Question, QuestionId,
+    SandboxId, SavedWork, SessionState, SlackUserId, TakenFile, Timestamp, TurnId, TurnOutcome,
 };
 
 use super::work::shortened;
@@ -49,8 +49,26 @@ pub struct View {
     pub asked: BTreeMap<TurnId, Prompt>,
     /// What joined a turn, oldest first.
     pub joined: BTreeMap<TurnId, Vec<Prompt>>,
+    /// What the agent asked of people.
+    pub questions: BTreeMap<QuestionId, QuestionView>,
     /// When the state last changed.
     pub since: Option<Timestamp>,
+}
+
+/// A question of the agent's.
+#[derive(Debug, Clone)]
+pub struct QuestionView {
+    pub turn: TurnId,
+    pub question: Question,
+    pub fate: Fate,
+}
+
+/// What became of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    Open,
+    Answered { by: SlackUserId, answer: AnswerKind, prompt: PromptId },
+    Dropped { by: SlackUserId },
 }
 
 /// Bytes of an answer that are kept: more than a model says in one go.
@@ -98,6 +116,22 @@ impl View {
                 let joined = state.activity.inserted().iter().find(|inserted| inserted.prompt.id == *prompt);
                 self.joined.entry(*turn).or_default().extend(joined.map(|inserted| inserted.prompt.clone()));
             }
+            Event::QuestionAsked { turn, question } => {
+                let asked = QuestionView { turn: *turn, question: question.clone(), fate: Fate::Open };
+                self.questions.insert(question.id.clone(), asked);
+            }
+            Event::QuestionAnswered { question, prompt, by, answer } => {
+                if let Some(seen) = self.questions.get_mut(question) {
+                    seen.fate = Fate::Answered { by: by.clone(), answer: answer.clone(), prompt: prompt.clone() };
+                }
+                self.since = Some(at);
+            }
+            Event::QuestionDropped { question, by } => {
+                if let Some(seen) = self.questions.get_mut(question) {
+                    seen.fate = Fate::Dropped { by: by.clone() };
+                }
+                self.since = Some(at);
+            }
             Event::PromptReturned { turn, prompt } => {
                 self.joined.entry(*turn).or_default().retain(|joined| joined.id != *prompt);
             }
@@ -115,6 +149,19 @@ impl View {
 
     pub fn has_reached(&self, turn: TurnId, phase: Phase) -> bool {
         self.turns.get(&turn).is_some_and(|view| view.phases.iter().any(|(known, _)| *known == phase))
+    }
+
+    /// How a turn's questions stand together: open as long as one is.
+    pub fn question_of(&self, turn: TurnId) -> Option<&Fate> {
+        let mut fates = self.questions.values().filter(|seen| seen.turn == turn).map(|seen| &seen.fate);
+        let first = fates.clone().next();
+        fates.find(|fate| matches!(fate, Fate::Open)).or(first)
+    }
+
+    /// The question that this prompt is the answer to.
+    pub fn answered_by(&self, prompt: &PromptId) -> Option<&Question> {
+        let is_answer = |seen: &&QuestionView| matches!(&seen.fate, Fate::Answered { prompt: answer, .. } if answer == prompt);
+        self.questions.values().find(is_answer).map(|seen| &seen.question)
     }
 
     pub fn standing(&self, state: &SessionState, card: Option<MessageTs>) -> Standing {
@@ -150,7 +197,11 @@ impl View {
             let asked = self.asked_in(*turn);
             let files: Vec<String> = view.files.iter().map(|file| format!("`{}`", shortened(&file.name, 80))).collect();
             let files = if files.is_empty() { String::new() } else { format!(" (with files, which are gone: {})", files.join(", ")) };
-            text.push_str(&format!("They asked{files}: {asked}\nYou answered: {}\n\n", view.answer.trim()));
+            text.push_str(&format!("They asked{files}: {asked}\nYou answered: {}\n", view.answer.trim()));
+            for seen in self.questions.values().filter(|seen| seen.turn == *turn) {
+                text.push_str(&format!("You asked them: {}\n", seen.question.text.trim()));
+            }
+            text.push('\n');
         }
         text
     }
@@ -193,8 +244,9 @@ impl TurnView {
 }
 
 /// One word for the session index.
-pub fn phase_word(activity: &Activity) -> &'static str {
-    match activity {
+pub fn phase_word(state: &SessionState) -> &'static str {
+    match &state.activity {
+        Activity::Idle if state.question.is_some() => "waiting",
         Activity::Idle => "idle",
         Activity::Preparing { .. } => "preparing",
         Activity::Working { .. } => "working",

@@ -3,14 +3,19 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use longshore_session::{Command, OutboxOwner, Rejection, SessionId, Which};
+use longshore_session::{Command, OutboxOwner, QuestionId, Rejection, SessionId, Which};
 use longshore_slack::{Action, ActionClick, Message, Notice, PickerDone, SlackError};
 
 use super::{
     access::{self, Direct, Place},
     post::whisper,
 };
-use crate::{app::App, conversation, outbox::Owed, routing};
+use crate::{
+    app::App,
+    conversation::{self, AnswerTaken, GivenAnswer},
+    outbox::Owed,
+    routing,
+};
 
 pub async fn click(app: &Arc<App>, click: ActionClick) -> Result<()> {
     let Some(action) = click.action.clone() else { return Ok(()) };
@@ -53,6 +58,7 @@ pub async fn click(app: &Arc<App>, click: ActionClick) -> Result<()> {
             let command = Command::Withdraw { which: Which::Prompt(prompt), by: Some(click.user.clone()) };
             queued(app, &click, &session, command).await
         }
+        Action::Answer { session, question, option } => give_answer(app, &click, &session, question, option).await,
         Action::Link => Ok(()),
     }
 }
@@ -78,6 +84,20 @@ async fn stop(app: &Arc<App>, click: &ActionClick, session: &SessionId) -> Resul
         Ok(()) => Ok(()),
         Err(Rejection::AlreadyStopping) => answer(app, click, Notice::EndingAlready.render()).await,
         Err(_) => answer(app, click, Notice::NothingToStop.render()).await,
+    }
+}
+
+/// Whoever is first answers; the question's message then shows what was picked, by the session's outbox.
+async fn give_answer(app: &Arc<App>, click: &ActionClick, session: &SessionId, question: QuestionId, option: usize) -> Result<()> {
+    let Some(post) = click.message.clone() else { return Ok(()) };
+    if app.store.session(session.clone()).await?.is_none() {
+        return answer(app, click, Notice::Outdated.render()).await;
+    }
+    let by = app.person(&click.user).await?;
+    match conversation::answer(app, session, GivenAnswer { question, option, by, post }).await? {
+        AnswerTaken::Yes => Ok(()),
+        AnswerTaken::Already { by } => answer(app, click, Notice::AnsweredAlready { by }.render()).await,
+        AnswerTaken::Outdated => answer(app, click, Notice::Outdated.render()).await,
     }
 }
 

@@ -31,7 +31,10 @@ impl SessionState {
                 | Event::TurnFinishing { .. }
                 | Event::TurnEnded { .. }
                 | Event::PullRequestOpened { .. }
-                | Event::PhaseReached { .. } => None,
+                | Event::PhaseReached { .. }
+                | Event::QuestionAsked { .. }
+                | Event::QuestionAnswered { .. }
+                | Event::QuestionDropped { .. } => None,
             };
             if let Some((id, waiting)) = gone
                 && let Some(prompt) = after.queue.iter().find(|queued| queued.id == *id)

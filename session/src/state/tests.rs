@@ -105,6 +105,21 @@ fn working() -> SessionState {
     state
 }
 
+fn question(n: u32) -> Question {
+    Question { id: QuestionId::parse(format!("q-{n}")).unwrap(), text: format!("Which one, {n}?"), options: vec!["A".into(), "B".into()] }
+}
+
+/// A session whose first turn asked and ended.
+fn waiting() -> SessionState {
+    let (mut state, turn) = (SessionState::default(), TurnId(1));
+    act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
+    act(&mut state, Command::SandboxReady { turn, sandbox: sandbox() }).unwrap();
+    act(&mut state, Command::Ask { turn, question: question(1) }).unwrap();
+    act(&mut state, Command::AgentEnded { turn }).unwrap();
+    act(&mut state, Command::Finished { turn, failure: None }).unwrap();
+    state
+}
+
 #[test]
 fn a_prompt_for_now_joins_the_running_turn_and_goes_to_the_agent_once_the_sandbox_was_looked_at() {
     let (mut state, turn) = (working(), TurnId(1));
@@ -194,6 +209,52 @@ fn what_was_withdrawn_does_not_count_as_told() {
     assert!(state.knows(&prompt(2).post) && !state.knows(&prompt(3).post));
 }
 
+#[test]
+fn the_next_prompt_is_the_answer_and_there_is_one() {
+    let mut state = waiting();
+    assert_eq!((&state.activity, &state.question), (&Activity::Idle, &Some(question(1))));
+    let picked = |n| Command::Answer { question: question(1).id, option: 1, prompt: prompt(n) };
+    let mut replied = state.clone();
+    let answer = act(&mut state, picked(2)).unwrap();
+    let answered = |answer| Event::QuestionAnswered { question: question(1).id, prompt: prompt(2).id, by: user(), answer };
+    assert_eq!(answer.events[0], answered(AnswerKind::Picked { option: 1 }));
+    assert_eq!(answer.effects, [Effect::Prepare { turn: TurnId(2), prompt: prompt(2) }]);
+    assert_eq!((act(&mut state, picked(3)), &state.question), (Err(Rejection::NoSuchQuestion), &None));
+    let reply = act(&mut replied, Command::Accept { prompt: prompt(2) }).unwrap();
+    assert_eq!(reply.events[0], answered(AnswerKind::Replied));
+}
+
+#[test]
+fn one_question_is_open_at_a_time_and_the_same_one_is_asked_once() {
+    let (mut state, turn) = (SessionState::default(), TurnId(1));
+    act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
+    assert_eq!(act(&mut state, Command::Ask { turn, question: question(1) }), Err(Rejection::StaleTurn), "the agent is not at work yet");
+    act(&mut state, Command::SandboxReady { turn, sandbox: sandbox() }).unwrap();
+    act(&mut state, Command::Ask { turn, question: question(1) }).unwrap();
+    assert_eq!(act(&mut state, Command::Ask { turn, question: question(1) }), Ok(Decision::default()));
+    assert_eq!(act(&mut state, Command::Ask { turn, question: question(2) }), Err(Rejection::QuestionOpen));
+    // The answer comes before the turn is over: it waits as any prompt does.
+    let early = act(&mut state, Command::Accept { prompt: prompt(2) }).unwrap();
+    assert_eq!(early.effects, [Effect::Tell { prompt: prompt(2), waiting: Waiting::InPlace(1) }]);
+    assert_eq!(act(&mut state, Command::Ask { turn, question: question(1) }), Ok(Decision::default()), "it was answered");
+    act(&mut state, Command::Ask { turn, question: question(2) }).unwrap();
+}
+
+#[test]
+fn who_stops_a_session_is_not_asked_any_more() {
+    let mut state = waiting();
+    let dropped = [Event::QuestionDropped { question: question(1).id, by: user() }];
+    assert_eq!(act(&mut state, Command::Stop { by: user() }).unwrap().events, dropped);
+    assert_eq!(act(&mut state, Command::Stop { by: user() }), Err(Rejection::NothingToStop));
+
+    let (mut state, turn) = (SessionState::default(), TurnId(1));
+    act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
+    act(&mut state, Command::SandboxReady { turn, sandbox: sandbox() }).unwrap();
+    act(&mut state, Command::Ask { turn, question: question(1) }).unwrap();
+    act(&mut state, Command::Stop { by: user() }).unwrap();
+    assert_eq!(act(&mut state, Command::AgentEnded { turn }).unwrap().events[0], dropped[0]);
+}
+
 fn any_command() -> impl Strategy<Value = Command> {
     let turn = (1..6u32).prop_map(TurnId);
     prop_oneof![
@@ -211,6 +272,8 @@ fn any_command() -> impl Strategy<Value = Command> {
         1 => turn.clone().prop_map(|turn| Command::Failed { turn, failure: TurnFailure::Internal }),
         1 => turn.clone().prop_map(|turn| Command::Saved { turn, work: SavedWork::default() }),
         1 => turn.clone().prop_map(|turn| Command::CheckStarted { turn, commit: "abc".into() }),
+        2 => (turn.clone(), 0..3u32).prop_map(|(turn, n)| Command::Ask { turn, question: question(n) }),
+        2 => (0..3u32, 0..8u32).prop_map(|(n, of)| Command::Answer { question: question(n).id, option: 0, prompt: prompt(of) }),
         4 => turn.prop_map(|turn| Command::Finished { turn, failure: None }),
     ]
 }
@@ -225,6 +288,7 @@ proptest! {
         let mut log = Vec::new();
         let (mut started, mut prepared, mut finished) = (HashMap::new(), HashMap::new(), HashMap::new());
         let mut served: Vec<PromptId> = Vec::new();
+        let mut closed = HashMap::new();
         for command in commands {
             let Ok(decision) = state.apply(command) else { continue };
             for event in &decision.events {
@@ -236,6 +300,9 @@ proptest! {
                 match event {
                     Event::TurnStarted { prompt, .. } => *started.entry(prompt.clone()).or_insert(0) += 1,
                     Event::TurnEnded { turn, .. } => *finished.entry(*turn).or_insert(0) += 1,
+                    Event::QuestionAnswered { question, .. } | Event::QuestionDropped { question, .. } => {
+                        *closed.entry(question.clone()).or_insert(0) += 1;
+                    }
                     _ => {}
                 }
             }
@@ -255,7 +322,7 @@ proptest! {
             prop_assert_eq!(places, accepted);
         }
         prop_assert_eq!(SessionState::replay(&log), state);
-        prop_assert!(started.values().chain(finished.values()).chain(prepared.values()).all(|count| *count == 1));
+        prop_assert!(started.values().chain(finished.values()).chain(prepared.values()).chain(closed.values()).all(|count| *count == 1));
         prop_assert!(finished.len() <= started.len());
     }
 

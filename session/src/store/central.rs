@@ -329,6 +329,16 @@ impl Store {
         .await
     }
 
+    /// The sessions whose agent asked something that nobody has answered, the one that waits longest first.
+    pub async fn waiting_sessions(&self) -> Result<Vec<SessionRecord>, StoreError> {
+        self.read(Database::Central, |db| {
+            db.prepare_cached(&format!("{SELECT_SESSION} WHERE phase = 'waiting' ORDER BY touched, id"))?
+                .query_map([], session_row)?
+                .collect()
+        })
+        .await
+    }
+
     /// The sessions touched last, newest first.
     pub async fn recent_sessions(&self, most: u32) -> Result<Vec<SessionRecord>, StoreError> {
         self.read(Database::Central, move |db| {

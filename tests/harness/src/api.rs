@@ -97,7 +97,10 @@ pub(crate) fn turns(events: &[Event]) -> Vec<TurnReport> {
             | Event::PullRequestOpened { .. }
             | Event::WorkSaved { .. }
             | Event::CheckStarted { .. }
-            | Event::CheckEnded { .. } => {}
+            | Event::CheckEnded { .. }
+            | Event::QuestionAsked { .. }
+            | Event::QuestionAnswered { .. }
+            | Event::QuestionDropped { .. } => {}
             Event::TurnStarted { turn, prompt } => {
                 let prompt = prompts.get(prompt);
                 let report = turns.entry(turn.0).or_default();

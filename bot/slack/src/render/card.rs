@@ -75,7 +75,7 @@ impl CardPhase {
             Self::Working => "🛠️",
             Self::Finishing => "📤",
             Self::Checking => "🧪",
-            Self::Waiting => "💬",
+            Self::Waiting => "🙋",
             Self::Stopping => "✋",
             Self::Done => "✅",
             Self::DoneButFailing => "⚠️",

@@ -96,6 +96,10 @@ pub enum Notice {
     PromptWithdrawn,
     /// A button of a message whose time is over.
     Outdated,
+    /// Somebody was quicker with an answer to the agent's question.
+    AnsweredAlready {
+        by: SlackUserId,
+    },
     /// The pull request was asked for and is on its way.
     PullRequestAsked,
     /// Something of ours broke. The reference is in the log.
@@ -124,6 +128,9 @@ impl Notice {
             }
             Self::PromptWithdrawn => "Withdrawn.".to_owned(),
             Self::Outdated => "This button's time is over: what it stands for has changed since.".to_owned(),
+            Self::AnsweredAlready { by } => {
+                format!("☑️ This was answered already, by <@{by}>. Reply in the thread if something else is right.")
+            }
             Self::PullRequestAsked => "🔀 I am opening the pull request.".to_owned(),
             Self::Broken { reference } => format!(
                 "❌ Something broke on my side, and nothing was started.\n*What to do:* try again in a minute; if it stays so, give this reference to whoever runs Longshore: {}",

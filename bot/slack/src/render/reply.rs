@@ -42,6 +42,11 @@ pub enum Outcome {
         /// The agent's own words, in standard markdown.
         summary: String,
     },
+    /// The agent asked something in a message of its own, and goes on with the answer.
+    Asked {
+        /// What it did so far, in its own words.
+        summary: String,
+    },
     Failed {
         /// A sentence that the asker understands.
         what: String,
@@ -105,6 +110,8 @@ impl FinalReply {
                 let mute = if summary.trim().is_empty() { " The agent left no summary." } else { "" };
                 format!("{how}, {}.{mute}", self.people())
             }
+            // The question's own message has called the asker already.
+            Outcome::Asked { .. } => "🙋 *I go on with the answer to my question above.* It can wait; nothing runs meanwhile.".to_owned(),
             Outcome::Failed { what, next, reference } => format!(
                 "❌ *This did not work*, {}. {}\n*What to do:* {}\nReference: {}",
                 self.people(),
@@ -123,8 +130,10 @@ impl FinalReply {
     /// The whole answer, where the messages hold only its beginning: it belongs behind them as a file.
     pub fn whole_answer(&self) -> Option<&str> {
         match &self.outcome {
-            Outcome::Done { summary } if split_markdown(&quiet(summary), SUMMARY_PART).len() > MOST_PARTS => Some(summary),
-            Outcome::Done { .. } | Outcome::Failed { .. } | Outcome::Stopped { .. } => None,
+            Outcome::Done { summary } | Outcome::Asked { summary } if split_markdown(&quiet(summary), SUMMARY_PART).len() > MOST_PARTS => {
+                Some(summary)
+            }
+            Outcome::Done { .. } | Outcome::Asked { .. } | Outcome::Failed { .. } | Outcome::Stopped { .. } => None,
         }
     }
 
@@ -154,7 +163,7 @@ impl FinalReply {
     }
 
     fn summary(&self) -> (Option<Value>, Vec<Message>) {
-        let Outcome::Done { summary } = &self.outcome else { return (None, Vec::new()) };
+        let (Outcome::Done { summary } | Outcome::Asked { summary }) = &self.outcome else { return (None, Vec::new()) };
         let mut parts = split_markdown(&quiet(summary), SUMMARY_PART);
         if parts.len() > MOST_PARTS {
             parts.truncate(MOST_PARTS);
@@ -208,6 +217,10 @@ impl FinalReply {
             Outcome::Done { summary } => {
                 let words = plain(summary, 400);
                 if words.is_empty() { format!("Done{repo}.") } else { format!("Done{repo}: {words}") }
+            }
+            Outcome::Asked { summary } => {
+                let words = plain(summary, 400);
+                format!("I go on{repo} with the answer to my question in the thread. {words}").trim_end().to_owned()
             }
             Outcome::Failed { what, next, .. } => format!("This did not work{repo}. {} What to do: {}", line(what, 300), line(next, 300)),
             Outcome::Stopped { .. } => format!("Stopped{repo}. Reply in this thread to go on."),

@@ -145,7 +145,7 @@ fn each_phase_looks_different() {
     🛠️ Working · acme/shop [Stop]
     📤 Saving the work · acme/shop [Stop]
     🧪 Running the check · acme/shop [Stop]
-    💬 Waiting for an answer · acme/shop [Stop]
+    🙋 Waiting for an answer · acme/shop [Stop]
     ✋ Stopping · acme/shop
     ✅ Done · acme/shop
     ⚠️ Done, but the check fails · acme/shop

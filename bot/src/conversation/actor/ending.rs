@@ -42,7 +42,7 @@ impl Actor {
             self.tasks.spawn(async move { Done::Saved { turn, result: None } });
             return Ok(());
         };
-        let message = agent_words::commit_message(&prompt.text, outcome);
+        let message = agent_words::commit_message(self.subject(prompt), outcome);
         // A check that the end of the service broke off: what it wrote is not the turn's.
         let broken_off = self.view.turn(turn).checking;
         let (app, record) = (Arc::clone(&self.app), self.record.clone());

@@ -55,9 +55,10 @@ impl Actor {
     pub(super) async fn hand_inserted(&mut self, turn: TurnId, prompt: &Prompt) -> Result<()> {
         let inserted = self.state.activity.inserted().iter().find(|inserted| inserted.prompt.id == prompt.id);
         let Some(Way::Handed { files, .. }) = inserted.map(|inserted| inserted.way.clone()) else { return Ok(()) };
+        let given = self.as_given(prompt);
         // While the agent's conversation is being opened, the turn's own prompt comes first.
         let Link::Ready { agent, sandbox } = &mut self.link else { return Ok(()) };
-        let mut blocks = vec![ContentBlock::Text(agent_words::inserted(prompt, &files::told(&files)))];
+        let mut blocks = vec![ContentBlock::Text(agent_words::inserted(&given, &files::told(&files)))];
         if self.app.config.model.images && agent.takes_images() && !agent.has_inserted(turn, &prompt.id) {
             blocks.extend(files::pictures(&self.app, sandbox, &files).await);
         }

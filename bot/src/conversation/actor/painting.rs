@@ -42,19 +42,22 @@ impl Actor {
             return;
         }
         let seen = self.view.turn(turn);
-        let picture = Painted {
-            phase: phase_word(&self.state.activity),
-            plan: seen.plan,
-            step: seen.step,
-            checking: seen.checking,
-            outcome: seen.outcome,
-        };
+        let picture =
+            Painted { phase: phase_word(&self.state), plan: seen.plan, step: seen.step, checking: seen.checking, outcome: seen.outcome };
         if self.painted.as_ref() == Some(&picture) {
             return;
         }
         painter.show(card::draw(&self.app, &self.record, &self.state, &self.view, turn), Last::No);
         self.painted = Some(picture);
         self.deadlines.repaint = Some(Instant::now() + card::LIVENESS);
+    }
+
+    /// Shows on a turn's card that its question has been answered, or need not be.
+    pub(super) fn paint_answered(&self, turn: TurnId) {
+        if self.view.turn(turn).outcome.is_some() {
+            let picture = card::draw(&self.app, &self.record, &self.state, &self.view, turn);
+            Painter::start(&self.app, &self.record, turn).show(picture, Last::Yes);
+        }
     }
 
     pub(super) fn paint_last(&mut self, turn: TurnId) {

@@ -10,16 +10,13 @@ use tracing::Instrument;
 use super::{Actor, Batch, Done};
 use crate::{
     conversation::{
-        agent_words,
+        POSTS_PER_TURN, agent_words,
         attach::{News, Taken},
         reply,
         work::{self, Description},
     },
     outbox::{FileToSend, OwedFile},
 };
-
-/// Posts of the agent's own in one turn.
-const POSTS_PER_TURN: u32 = 5;
 
 impl Actor {
     pub(super) fn open_pull_request(
@@ -33,9 +30,12 @@ impl Actor {
             let _ = answer.send(Err("there is nothing to open a pull request for".to_owned()));
             return;
         };
-        let title = title.unwrap_or_else(|| work::shortened(&prompt.text, 100));
-        let asked = self.view.asked_in(turn);
+        let title = title.unwrap_or_else(|| work::shortened(self.subject(&prompt), 100));
         let done = done.unwrap_or_else(|| self.view.turn(turn).answer);
+        let asked = match self.view.answered_by(&prompt.id) {
+            Some(question) => format!("{}\n\n{}: {}", self.record.title, question.text, prompt.text),
+            None => self.view.asked_in(turn),
+        };
         // While the check runs, what lies about may be the check's, and the turn's work is pushed already.
         let checking = self.view.turn(turn).checking.is_some();
         let sandbox = self.sandbox.clone().filter(|_| !checking);

@@ -69,10 +69,11 @@ impl Actor {
             Activity::Stopping { turn, prompt, .. } => (*turn, prompt.clone(), true),
             Activity::Idle | Activity::Preparing { .. } | Activity::Finishing { .. } => return Ok(()),
         };
+        let given = self.as_given(&prompt);
         let Link::Ready { agent, sandbox } = &mut self.link else { return Ok(()) };
         let strange = self.view.is_strange_to(turn, sandbox);
         let files = self.view.turn(turn).files;
-        let asked = format!("{}{}", agent_words::asked(&prompt, self.state.activity.inserted()), files::told(&files));
+        let asked = format!("{}{}", agent_words::asked(&given, self.state.activity.inserted()), files::told(&files));
         let text = if strange { agent_words::with_transcript(&self.view.transcript(turn), &asked) } else { asked };
         let mut blocks = vec![ContentBlock::Text(text)];
         if self.app.config.model.images && agent.takes_images() && !agent.has_prompt(turn) {

@@ -21,6 +21,7 @@ mod dependencies;
 mod files;
 mod hold;
 mod over_http;
+mod questions;
 mod queueing;
 mod secrets;
 mod stage;

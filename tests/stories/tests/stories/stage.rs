@@ -16,8 +16,20 @@ use longshore_harness::{Harness, Options, target_folder};
 use tokio::runtime::Runtime;
 
 /// Modules whose tests are told on this stage.
-const TOLD_HERE: &[&str] =
-    &["asking", "choosing", "commanding", "files", "queueing", "secrets", "stopping", "talking", "verifying", "waiting", "working"];
+const TOLD_HERE: &[&str] = &[
+    "asking",
+    "choosing",
+    "commanding",
+    "files",
+    "questions",
+    "queueing",
+    "secrets",
+    "stopping",
+    "talking",
+    "verifying",
+    "waiting",
+    "working",
+];
 /// The test that closes the stage where it is selected.
 const CLOSING: &str = "when_all_is_told::";
 /// The whole run takes a few minutes.

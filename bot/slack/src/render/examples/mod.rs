@@ -7,6 +7,7 @@ mod agent;
 mod cards;
 mod notices;
 mod pickers;
+mod questions;
 mod replies;
 
 use std::{any::type_name, fmt::Debug};
@@ -53,6 +54,7 @@ pub fn groups() -> Vec<(&'static str, Vec<Example>)> {
         ("The card of a turn", cards::all()),
         ("The final reply", replies::all()),
         ("Which repository", pickers::all()),
+        ("Questions of the agent", questions::all()),
         ("Short answers", notices::all()),
         ("`/agent`", agent::all()),
     ]

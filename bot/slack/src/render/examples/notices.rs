@@ -115,6 +115,11 @@ fn notices() -> Vec<Example> {
         whispered("notice-edit-too-late", "A prompt was edited after its turn had begun.", Notice::EditTooLate),
         said("notice-prompt-withdrawn", "A prompt that waited for a repository was withdrawn.", Notice::PromptWithdrawn),
         whispered("notice-outdated", "A button was pressed whose time is over.", Notice::Outdated),
+        whispered(
+            "notice-answered-already",
+            "A button of a question was pressed that has its answer.",
+            Notice::AnsweredAlready { by: ben() },
+        ),
         whispered("notice-pull-request-asked", "The button for a pull request was pressed.", Notice::PullRequestAsked),
         said("notice-broken", "The service itself failed before a turn could begin.", Notice::Broken { reference: "r-1".to_owned() }),
         said(

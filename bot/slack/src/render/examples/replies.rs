@@ -75,6 +75,11 @@ pub(super) fn all() -> Vec<Example> {
         ("reply-no-summary", "The agent ended without a word.", FinalReply { diff: None, ..done("") }),
         ("reply-note", "In the demo: a remark that a script answered, not a model.", FinalReply { note, ..unchanged }),
         ("reply-long", "An answer too long for one message goes on in the next; a cut block of code is closed and opened again.", long),
+        (
+            "reply-asked",
+            "The agent asked something in a message of its own and ended its turn; the answer begins the next.",
+            FinalReply { diff: None, ..ended(Outcome::Asked { summary: "Both ways are easy; nothing is changed yet.".to_owned() }) },
+        ),
         ("reply-failed", "Something went wrong: what, what to do now, and what an operator looks for.", ended(failed)),
         ("reply-stopped", "Somebody stopped the turn.", ended(Outcome::Stopped { by: Some(ben()) })),
         (

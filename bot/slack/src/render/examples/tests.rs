@@ -86,9 +86,10 @@ fn every_variant_has_an_example() {
         Rerouting after "rerouting:": Offered, Closed;
         Verification after "verified:": Nothing, NoCheck, Ran;
         CheckEnd after "end:": Exited, TimedOut, OutOfMemory, NotRun;
-        Outcome after "outcome:": Done, Failed, Stopped;
+        Outcome after "outcome:": Done, Asked, Failed, Stopped;
         PickerDone after "PickerDone": Picked, Withdrawn, Expired;
         QueuePlace after "waiting:": Waiting, Started, Inserted, Withdrawn;
+        QuestionFate after "fate:": Picked, Replied, Dropped;
         NotAllowed after "NotAllowed": Workspace, Channel, User;
         ImageNotReady after "ImageNotReady": Building, Failed, Missing;
         ImageState after "state:": Ready, Building, Missing;
@@ -96,7 +97,7 @@ fn every_variant_has_an_example() {
         PullRequestStanding after "standing:": Open, Draft, Merged, Closed, Unknown;
         Linked after "linked:": To, TokenMissing, TokenRefused, Unknown, No;
         Notice after "Notice": Empty, StopAsked, NothingToStop, EndingAlready, TooLateToJoin, PromptReplaced, EditTooLate, PromptWithdrawn, Outdated,
-            PullRequestAsked, Broken, Update;
+            AnsweredAlready, PullRequestAsked, Broken, Update;
     }
     let declared: BTreeSet<String> = sources().iter().flat_map(|text| after(text, "\npub enum ")).collect();
     assert!(declared.len() >= 8, "the enums of the messages were not found: {declared:?}");
