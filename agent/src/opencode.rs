@@ -108,6 +108,18 @@ mod tests {
     }
 
     #[test]
+    fn a_model_that_sees_pictures_is_said_to() {
+        let model = |sight| {
+            let settings = LaunchSettings { sight, ..LaunchSettings::new("http://gateway.longshore:7353", "big", "small") };
+            let config = environment(&settings).into_iter().find(|(name, _)| name == "OPENCODE_CONFIG_CONTENT").unwrap().1;
+            serde_json::from_str::<Value>(&config).unwrap()["provider"]["longshore"]["models"]["big"].clone()
+        };
+        assert_eq!(model(ModelSight::Images)["modalities"]["input"], json!(["text", "image"]));
+        assert_eq!(model(ModelSight::TextOnly)["modalities"]["input"], json!(["text"]));
+        assert_eq!(model(ModelSight::TextOnly)["attachment"], false);
+    }
+
+    #[test]
     fn the_instructions_name_the_tools() {
         for tool in ["open_pull_request", "post_update", "attach_file"] {
             assert!(crate::WORKING_INSTRUCTIONS.contains(tool));

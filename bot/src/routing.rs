@@ -59,6 +59,8 @@ async fn try_route(app: &Arc<App>, mut ask: Ask) -> Result<()> {
             settle(app, ask, repo.clone(), why).await.map(drop)
         }
         Verdict::Unknown => ask_for_repository(app, ask, &decision, &profiles).await,
+        // The fast model is not given the files, so it cannot know that none is needed.
+        Verdict::NoRepositoryNeeded if !ask.prompt.files.is_empty() => ask_for_repository(app, ask, &decision, &profiles).await,
         Verdict::NoRepositoryNeeded => {
             let message = match app.classifier.answer(&request, &profiles).await {
                 Some(markdown) => Answer { markdown }.render(),

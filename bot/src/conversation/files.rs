@@ -10,7 +10,7 @@ use longshore_slack::{FileRef, SlackError, UnreadFiles, unread_words};
 use tokio::time::Instant;
 
 use super::{prepare, work::shortened};
-use crate::app::App;
+use crate::{app::App, config::LimitSection};
 
 /// Where prompts' files lie in a sandbox: beside the checkout, so that no commit holds them, and within what a snapshot keeps.
 const FOLDER: &str = "/home/agent/files";
@@ -50,10 +50,9 @@ pub async fn fetch(app: &App, prompt: &Prompt) -> Vec<Fetched> {
     let mut fetched = Vec::new();
     for (index, file) in prompt.files.iter().enumerate() {
         let mut file = slack_file(file);
-        let content = if index as u64 >= limits.files {
-            Err(Unread::TooMany { limit: limits.files })
-        } else {
-            tokio::time::timeout_at(deadline, fetch_one(app, &mut file, left)).await.unwrap_or(Err(Unread::Failed))
+        let content = match within(limits, index, file.size.unwrap_or(0), left) {
+            Ok(()) => tokio::time::timeout_at(deadline, fetch_one(app, &mut file, left)).await.unwrap_or(Err(Unread::Failed)),
+            Err(why) => Err(why),
         };
         match &content {
             Ok(content) => left -= content.len() as u64,
@@ -64,19 +63,25 @@ pub async fn fetch(app: &App, prompt: &Prompt) -> Vec<Fetched> {
     fetched
 }
 
+/// Whether a file of this size may come, as the prompt's `index`th, where `left` bytes are left for all.
+fn within(limits: &LimitSection, index: usize, size: u64, left: u64) -> Result<(), Unread> {
+    if index as u64 >= limits.files {
+        Err(Unread::TooMany { limit: limits.files })
+    } else if size > limits.file_bytes() {
+        Err(Unread::TooLarge { limit_mb: limits.file_mb })
+    } else if size > left {
+        Err(Unread::TooMuch { limit_mb: IN_ALL_MB })
+    } else {
+        Ok(())
+    }
+}
+
 fn slack_file(file: &PromptFile) -> FileRef {
     FileRef { id: file.id.clone(), name: file.name.clone(), mimetype: file.mimetype.clone(), size: file.size, url: file.url.clone() }
 }
 
 async fn fetch_one(app: &App, file: &mut FileRef, left: u64) -> Result<Vec<u8>, Unread> {
     let limits = &app.config.limits;
-    let size = file.size.unwrap_or(0);
-    if size > limits.file_bytes() {
-        return Err(Unread::TooLarge { limit_mb: limits.file_mb });
-    }
-    if size > left {
-        return Err(Unread::TooMuch { limit_mb: IN_ALL_MB });
-    }
     for attempt in 1.. {
         let wait = match ask(app, file, limits.file_bytes().min(left)).await {
             Ok(content) => return Ok(content),
@@ -335,6 +340,16 @@ mod tests {
             }
             assert_eq!(taken.len(), 3);
         }
+    }
+
+    #[test]
+    fn each_limit_has_its_own_words() {
+        let limits = LimitSection { files: 2, file_mb: 1, ..LimitSection::default() };
+        let mb = 1 << 20;
+        assert_eq!(within(&limits, 1, mb, mb), Ok(()));
+        assert_eq!(within(&limits, 2, 1, mb), Err(Unread::TooMany { limit: 2 }));
+        assert_eq!(within(&limits, 0, mb + 1, 2 * mb), Err(Unread::TooLarge { limit_mb: 1 }));
+        assert_eq!(within(&limits, 0, mb, mb - 1), Err(Unread::TooMuch { limit_mb: IN_ALL_MB }));
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::Person;
+use crate::{FileFate, Person, Unread};
 
 fn prompt(n: u32) -> Prompt {
     Prompt {
@@ -47,6 +47,22 @@ fn a_prompt_goes_all_the_way() {
     let ended = act(&mut state, Command::Finished { turn, failure: None }).unwrap();
     assert_eq!(ended.effects, []);
     assert_eq!(state.activity, Activity::Idle);
+}
+
+fn files_come_before_the_agent_has_the_prompt() {
+    let mut state = SessionState::default();
+    let files = || {
+        let fate = FileFate::Unread { why: Unread::Gone };
+        vec![TakenFile { name: "a".into(), fate }]
+    };
+    assert_eq!(act(&mut state, Command::TookFiles { turn: TurnId(1), files: files() }), Err(Rejection::StaleTurn));
+    act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
+    let took = act(&mut state, Command::TookFiles { turn: TurnId(1), files: files() }).unwrap();
+    assert_eq!(took.events, [Event::FilesTaken { turn: TurnId(1), files: files() }]);
+    let stored = serde_json::to_value(&took.events[0]).unwrap();
+    assert_eq!(serde_json::from_value::<Event>(stored).unwrap(), took.events[0]);
+    act(&mut state, Command::SandboxReady { turn: TurnId(1), sandbox: sandbox() }).unwrap();
+    assert_eq!(act(&mut state, Command::TookFiles { turn: TurnId(1), files: files() }), Err(Rejection::StaleTurn));
 }
 
 #[test]
@@ -266,6 +282,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         1 => (turn.clone(), 0..8u32).prop_map(|(turn, n)| Command::Return { turn, prompt: prompt(n).id }),
         1 => (0..8u32).prop_map(|n| Command::Withdraw { which: Which::Post(prompt(n).post), by: None }),
         2 => Just(Command::Stop { by: user() }),
+        1 => turn.clone().prop_map(|turn| Command::TookFiles { turn, files: Vec::new() }),
         4 => turn.clone().prop_map(|turn| Command::SandboxReady { turn, sandbox: sandbox() }),
         1 => turn.clone().prop_map(|turn| Command::AgentDid { turn, activity: AgentActivity::Text { delta: "x".into() } }),
         4 => turn.clone().prop_map(|turn| Command::AgentEnded { turn }),
