@@ -49,6 +49,7 @@ fn a_prompt_goes_all_the_way() {
     assert_eq!(state.activity, Activity::Idle);
 }
 
+#[test]
 fn files_come_before_the_agent_has_the_prompt() {
     let mut state = SessionState::default();
     let files = || {
