@@ -46,3 +46,15 @@ async fn a_service_that_cannot_start_says_why_and_leaves_nothing() {
     let words = format!("{error:#}");
     assert!(words.contains("acme-courier.toml") && words.contains("keyword"), "{words}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_without_words_is_found_in_the_end() {
+    let harness = Harness::start(Options::samples(&["acme/storefront"])).await.unwrap();
+    let silent = serde_json::json!({ "channel": "C0CHECKOUT", "blocks": [{ "type": "divider" }] });
+    let request = reqwest::Client::new().post(format!("{}/chat.postMessage", harness.slack.api_url()));
+    let answer: serde_json::Value =
+        request.bearer_auth(harness.slack.bot_token()).json(&silent).send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer["ok"], true, "Slack takes it: {answer}");
+    let found = format!("{:#}", harness.finish().await.unwrap_err());
+    assert!(found.contains("slack_sdk refuses chat.postMessage: no words"), "{found}");
+}
