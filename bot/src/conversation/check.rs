@@ -5,7 +5,7 @@ use std::time::Duration;
 use longshore_sandbox::{Exec, ExecEnd, ExecOutput};
 use longshore_session::{CheckEnd, CheckRecord, RepositoryManifest, SandboxId, SessionRecord, TurnFailure};
 
-use super::{prepare::failure, reply, work::lines_at_end};
+use super::{prepare::failure, work::lines_at_end};
 use crate::app::App;
 
 /// What a reader of a thread looks at; the whole output is of no use there.
@@ -54,7 +54,7 @@ pub async fn run(
     match app.engine.exec(sandbox, look).await {
         Ok(output) if output.succeeded() => {}
         Ok(_) => return not_run("files changed after the work was pushed"),
-        Err(error) => return not_run(&reply::words(&failure(&error)).0),
+        Err(error) => return not_run(&longshore_slack::failure_words(&failure(&error)).0),
     }
     let line = Exec::shell(RUN).variable("CHECK", command).timeout(manifest.check.timeout());
     let ran = app.engine.exec(sandbox, line).await;
@@ -63,7 +63,7 @@ pub async fn run(
         Ok(output) => output,
         Err(error) => {
             tracing::warn!(%sandbox, %error, "the check cannot be run");
-            return not_run(&reply::words(&failure(&error)).0);
+            return not_run(&longshore_slack::failure_words(&failure(&error)).0);
         }
     };
     tracing::info!(%sandbox, end = ?output.end, took_ms = output.took.as_millis(), "ran the repository's check");

@@ -105,11 +105,10 @@ async fn open_pull_request(app: &Arc<App>, click: &ActionClick, session: &Sessio
     let Some(record) = app.store.session(session.clone()).await? else {
         return answer(app, click, Notice::Outdated.render()).await;
     };
-    let words = match conversation::open_pull_request(app, session, None, None).await? {
-        Ok(pull) => format!("Pull request #{} is open: {}", pull.number, pull.url),
-        Err(reason) => return answer(app, click, Notice::Update { words: reason }.render()).await,
+    let message = match conversation::open_pull_request(app, session, None, None).await? {
+        Ok(pull) => Notice::PullRequestOpened { number: pull.number, url: pull.url }.render(),
+        Err(why) => return answer(app, click, Notice::PullRequestRefused { why }.render()).await,
     };
-    let message = Notice::Update { words }.render();
     let owner = OutboxOwner::Session(session.clone());
     let owed = Owed { channel: record.thread.channel, thread: Some(record.thread.thread), message, asker: None };
     app.store.enqueue(&owner, owed.draft("notice", format!("{session}:opened"))?).await?;

@@ -6,7 +6,7 @@ use longshore_session::{RepoName, SlackUserId};
 
 use super::{
     Message,
-    words::{code, elapsed, line},
+    words::{code, elapsed, line, link},
 };
 
 /// Somebody or some place that the configuration does not let in.
@@ -102,6 +102,15 @@ pub enum Notice {
     },
     /// The pull request was asked for and is on its way.
     PullRequestAsked,
+    /// Somebody's click opened it.
+    PullRequestOpened {
+        number: u64,
+        url: String,
+    },
+    /// It was asked for and cannot be opened.
+    PullRequestRefused {
+        why: String,
+    },
     /// Something of ours broke. The reference is in the log.
     Broken {
         reference: String,
@@ -132,6 +141,8 @@ impl Notice {
                 format!("☑️ This was answered already, by <@{by}>. Reply in the thread if something else is right.")
             }
             Self::PullRequestAsked => "🔀 I am opening the pull request.".to_owned(),
+            Self::PullRequestOpened { number, url } => format!("🔀 Pull request #{number} is open: {}", link(url, url)),
+            Self::PullRequestRefused { why } => format!("🔀 I cannot open the pull request: {}", line(why, 2_000)),
             Self::Broken { reference } => format!(
                 "❌ Something broke on my side, and nothing was started.\n*What to do:* try again in a minute; if it stays so, give this reference to whoever runs Longshore: {}",
                 code(reference, 80)

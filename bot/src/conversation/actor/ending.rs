@@ -126,7 +126,7 @@ impl Actor {
         let outcome = seen.outcome.clone().unwrap_or(TurnOutcome::Done);
         if let TurnOutcome::Failed { failure } = &outcome {
             // Its details may hold what commands printed; the thread has them.
-            tracing::warn!(%turn, failure = reply::kind(failure), what_to_do = reply::words(failure).1, "the turn failed");
+            tracing::warn!(%turn, failure = reply::kind(failure), what_to_do = longshore_slack::failure_words(failure).1, "the turn failed");
         }
         let check_command = self.app.manifest(&self.record.repo).and_then(|manifest| manifest.check_command());
         let ended = Ended { turn, prompt: &prompt, inserted: &inserted, outcome: &outcome, standing, check_command, note };

@@ -12,7 +12,6 @@ use crate::{
     conversation::{
         POSTS_PER_TURN, agent_words,
         attach::{News, Taken},
-        reply,
         work::{self, Description},
     },
     outbox::{FileToSend, OwedFile},
@@ -44,7 +43,7 @@ impl Actor {
             let result = async {
                 if let Some(sandbox) = sandbox {
                     let saved = work::save(&app, &record, &manifest, &sandbox, &title).await.map_err(|failure| {
-                        let (what, next) = reply::words(&failure);
+                        let (what, next) = longshore_slack::failure_words(&failure);
                         format!("{what} {next}")
                     })?;
                     if saved.ahead == 0 {

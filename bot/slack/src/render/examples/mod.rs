@@ -5,6 +5,7 @@
 
 mod agent;
 mod cards;
+mod failures;
 mod notices;
 mod pickers;
 mod questions;
@@ -53,6 +54,7 @@ pub fn groups() -> Vec<(&'static str, Vec<Example>)> {
     vec![
         ("The card of a turn", cards::all()),
         ("The final reply", replies::all()),
+        ("The final reply of a turn that failed", failures::all()),
         ("Which repository", pickers::all()),
         ("Questions of the agent", questions::all()),
         ("Short answers", notices::all()),

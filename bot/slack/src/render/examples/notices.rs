@@ -121,6 +121,16 @@ fn notices() -> Vec<Example> {
             Notice::AnsweredAlready { by: ben() },
         ),
         whispered("notice-pull-request-asked", "The button for a pull request was pressed.", Notice::PullRequestAsked),
+        said(
+            "notice-pull-request-opened",
+            "The button's pull request is open.",
+            Notice::PullRequestOpened { number: 12, url: "https://github.com/acme/storefront/pull/12".to_owned() },
+        ),
+        whispered(
+            "notice-pull-request-refused",
+            "The button's pull request cannot be opened.",
+            Notice::PullRequestRefused { why: "there are no changes yet, so there is nothing to open a pull request for".to_owned() },
+        ),
         said("notice-broken", "The service itself failed before a turn could begin.", Notice::Broken { reference: "r-1".to_owned() }),
         said(
             "notice-update",

@@ -113,6 +113,6 @@ fn done(summary: &str) -> FinalReply {
     }
 }
 
-fn ended(outcome: Outcome) -> FinalReply {
+pub(super) fn ended(outcome: Outcome) -> FinalReply {
     FinalReply { outcome, receipt: Vec::new(), ..done("") }
 }
