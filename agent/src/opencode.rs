@@ -50,7 +50,12 @@ pub fn environment(settings: &LaunchSettings) -> Vec<(String, String)> {
         "provider": {PROVIDER: {
             "npm": "@ai-sdk/openai-compatible",
             "name": "Longshore",
-            "options": {"baseURL": format!("{}/llm/v1", settings.gateway_url), "apiKey": format!("{{env:{}}}", settings.token_variable)},
+            "options": {
+                "baseURL": format!("{}/llm/v1", settings.gateway_url),
+                "apiKey": format!("{{env:{}}}", settings.token_variable),
+                // So that streams end with what they cost.
+                "includeUsage": true,
+            },
             "models": models,
         }},
         // A subagent's question would hang the turn, and a person's answer is never there: what may be done is decided outside.
@@ -101,7 +106,10 @@ mod tests {
         let config = environment.iter().find(|(name, _)| name == "OPENCODE_CONFIG_CONTENT").unwrap();
         let config: Value = serde_json::from_str(&config.1).unwrap();
         let options = &config["provider"]["longshore"]["options"];
-        assert_eq!(*options, json!({"baseURL": "http://gateway.longshore:7353/llm/v1", "apiKey": "{env:LONGSHORE_TOKEN}"}));
+        assert_eq!(
+            *options,
+            json!({"baseURL": "http://gateway.longshore:7353/llm/v1", "apiKey": "{env:LONGSHORE_TOKEN}", "includeUsage": true})
+        );
         assert_eq!(config["model"], "longshore/big");
         assert!(config["provider"]["longshore"]["models"]["small"].is_object());
         assert!(command(&settings)[2].starts_with("export OPENCODE_SERVER_PASSWORD=\"$LONGSHORE_TOKEN\"\n"));

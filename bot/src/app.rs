@@ -14,7 +14,12 @@ use longshore_slack::{BotIdentity, SlackClient, SlackError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::Config, conversation::Conversations, images::Images, intake::Acknowledged, outbox::Outbox, overview::Pulls,
+    config::Config,
+    conversation::{Conversations, Easel},
+    images::Images,
+    intake::Acknowledged,
+    outbox::Outbox,
+    overview::Pulls,
     sandboxes::Sandboxes,
 };
 
@@ -38,6 +43,7 @@ pub struct App {
     pub images: Images,
     pub outbox: Outbox,
     pub conversations: Conversations,
+    pub easel: Easel,
     /// Work that must not be dropped half-way; the end of the process waits for it, up to a deadline.
     pub tasks: TaskTracker,
     pub shutdown: CancellationToken,

@@ -11,6 +11,8 @@ use longshore_agent::ModelSight;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::prices::ModelPrice;
+
 /// `longshore.toml`. `docs/configuration.md` describes each key.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -104,6 +106,9 @@ pub struct ModelSection {
     pub classifier_timeout_ms: u64,
     /// An answer below this confidence (0 to 1) makes the bot ask.
     pub classifier_threshold: Option<f64>,
+    /// By the model's name. What has no price is told in tokens.
+    #[serde(default)]
+    pub prices: BTreeMap<String, ModelPrice>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -215,6 +220,9 @@ impl Config {
             && !(0.0..=1.0).contains(&threshold)
         {
             bail!("{}: `model.classifier_threshold` must lie between 0 and 1", self.place("model", "classifier_threshold"));
+        }
+        if let Some(model) = self.model.prices.iter().find(|(_, price)| !price.is_sound()).map(|(model, _)| model) {
+            bail!("{}: `model.prices` of {model}: a price is a number of dollars, 0 or more", self.place("model.prices", model));
         }
         for (section, key, value) in [
             ("limits", "turn_seconds", self.limits.turn_seconds),

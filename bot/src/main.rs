@@ -9,6 +9,7 @@ mod images;
 mod intake;
 mod outbox;
 mod overview;
+mod prices;
 mod routing;
 mod sandboxes;
 mod serve;

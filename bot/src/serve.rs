@@ -26,7 +26,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     app::{App, People},
     config::{Config, SlackMode},
-    conversation::{self, Conversations},
+    conversation::{self, Conversations, Easel},
     dispatch, images,
     images::Images,
     intake::{Acknowledged, StoreInbox},
@@ -79,6 +79,7 @@ pub async fn serve(file: &Path) -> Result<()> {
         images,
         outbox,
         conversations: Conversations::default(),
+        easel: Easel::default(),
         tasks: TaskTracker::new(),
         shutdown: shutdown.clone(),
         people: People::default(),

@@ -164,18 +164,20 @@ fn on_github(access: Access) -> longshore_github::Access {
     }
 }
 
-/// Notes how far a turn's model requests got.
+/// Notes how far a turn's model requests got, and what they cost.
 pub struct ModelWatch(pub Arc<App>);
 
 impl LlmObserver for ModelWatch {
     fn observe(&self, event: LlmEvent) {
-        let phase = match event.kind {
-            LlmEventKind::Began { .. } => Phase::FirstModelRequest,
-            LlmEventKind::FirstToken { .. } => Phase::FirstToken,
-            LlmEventKind::Ended { .. } => return,
+        let reached = |phase| Note::Reached { phase, at: self.0.clock.now() };
+        let note = match event.kind {
+            LlmEventKind::Began { .. } => reached(Phase::FirstModelRequest),
+            LlmEventKind::FirstToken { .. } => reached(Phase::FirstToken),
+            LlmEventKind::Ended { model, usage: Some(usage), .. } => Note::Used(self.0.config.model.priced(model, usage)),
+            LlmEventKind::Ended { usage: None, .. } => return,
         };
         if let Some(session) = self.0.sandboxes.session_of(&event.sandbox) {
-            self.0.conversations.note(&session, Note::Reached { phase, at: self.0.clock.now() });
+            self.0.conversations.note(&session, note);
         }
     }
 }

@@ -245,6 +245,18 @@ pub struct SavedWork {
     pub deletions: u32,
 }
 
+/// One model request of the agent's, as the provider counted it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelUse {
+    pub model: String,
+    /// Tokens, cached ones included.
+    pub input: u64,
+    pub output: u64,
+    pub cached: u64,
+    /// Millionths of a US dollar. None where the model has no price.
+    pub cost_micros: Option<u64>,
+}
+
 /// How the repository's check ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -403,6 +415,10 @@ pub enum Event {
     QuestionDropped {
         question: QuestionId,
         by: SlackUserId,
+    },
+    ModelUsed {
+        turn: TurnId,
+        used: ModelUse,
     },
     /// When a phase of a turn was reached.
     PhaseReached {

@@ -9,8 +9,8 @@ mod store;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use event::{
-    AgentActivity, AnswerKind, CheckEnd, CheckRecord, Event, FileFate, FileKind, Phase, PlanEntry, PlanStatus, Prompt, PromptFile,
-    PullRequestRef, Question, Said, SavedWork, TakenFile, ToolResult, TurnFailure, TurnOutcome, Unread,
+    AgentActivity, AnswerKind, CheckEnd, CheckRecord, Event, FileFate, FileKind, ModelUse, Phase, PlanEntry, PlanStatus, Prompt,
+    PromptFile, PullRequestRef, Question, Said, SavedWork, TakenFile, ToolResult, TurnFailure, TurnOutcome, Unread,
 };
 pub use ids::{
     ChannelId, InvalidId, MessageTs, Person, PromptId, QuestionId, RepoName, SandboxId, SessionId, SlackEventId, SlackUserId, TeamId,

@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 pub use activity::{Activity, Inserted, Way};
 
 use crate::{
-    AgentActivity, AnswerKind, CheckRecord, Event, MessageTs, Phase, Prompt, PromptId, PullRequestRef, Question, QuestionId, SandboxId,
-    SavedWork, SlackUserId, TakenFile, Timestamp, TurnFailure, TurnId, TurnOutcome,
+    AgentActivity, AnswerKind, CheckRecord, Event, MessageTs, ModelUse, Phase, Prompt, PromptId, PullRequestRef, Question, QuestionId,
+    SandboxId, SavedWork, SlackUserId, TakenFile, Timestamp, TurnFailure, TurnId, TurnOutcome,
 };
 
 /// What the people in the thread are told of a prompt that did not start at once.
@@ -146,6 +146,11 @@ pub enum Command {
         turn: TurnId,
         phase: Phase,
         at: Timestamp,
+    },
+    /// The agent asked a model; it may be told after the turn's end.
+    Used {
+        turn: TurnId,
+        used: ModelUse,
     },
 }
 
@@ -354,6 +359,12 @@ impl SessionState {
                 Some(open) if open.id == question => self.accept(prompt, AnswerKind::Picked { option }),
                 Some(_) | None => Err(Rejection::NoSuchQuestion),
             },
+            Command::Used { turn, used } => {
+                if turn.0 == 0 || turn.0 > self.turns {
+                    return Err(Rejection::StaleTurn);
+                }
+                Ok(Decision { events: vec![Event::ModelUsed { turn, used }], effects: Vec::new() })
+            }
             Command::Reached { turn, phase, at } => {
                 if turn.0 == 0 || turn.0 > self.turns {
                     return Err(Rejection::StaleTurn);
@@ -456,7 +467,8 @@ impl SessionState {
             | Event::PhaseReached { .. }
             | Event::WorkSaved { .. }
             | Event::CheckStarted { .. }
-            | Event::CheckEnded { .. } => {}
+            | Event::CheckEnded { .. }
+            | Event::ModelUsed { .. } => {}
         }
     }
 

@@ -349,9 +349,6 @@ impl Actor {
             self.let_go(sandbox).await;
             self.deadlines.idle = Some(now + DOZE);
         }
-        if due(&mut self.deadlines.repaint) {
-            self.painted = None;
-        }
         Ok(())
     }
 
@@ -375,6 +372,11 @@ impl Actor {
                 }
             }
             Letter::Note(Note::OutboxEmpty) => self.outbox_empty = true,
+            Letter::Note(Note::Used(used)) => {
+                // Titles and the like may come after the turn that they belong to.
+                let turn = self.state.activity.turn().unwrap_or(TurnId(self.state.turns));
+                self.apply(Command::Used { turn, used }).await?;
+            }
             Letter::Note(Note::Reached { phase, at }) => {
                 if let Some(turn) = self.state.activity.turn() {
                     self.reach(turn, phase, at).await?;

@@ -3,27 +3,53 @@
 use std::{sync::Arc, time::Duration};
 
 use longshore_session::{Activity, CheckEnd, OutboxOwner, Phase, SessionRecord, SessionState, TurnId, TurnOutcome};
-use longshore_slack::{CardPhase, Message, PlanItem, PlanStatus, Posted, Priority, Rerouting, SlackError, Spent, TurnCard};
+use longshore_slack::{CardPhase, Message, PlanItem, PlanStatus, Posted, Priority, Rerouting, SlackError, TurnCard};
 use tokio::sync::watch;
 
-use super::view::{Fate, View};
+use super::{
+    easel::Change,
+    view::{Fate, View},
+};
 use crate::app::App;
 
-/// Slack allows about 50 changes a minute for all cards together.
+/// One card is not changed more often than this.
 const PACE: Duration = Duration::from_secs(3);
-/// How often a running turn's card is drawn anew although nothing happened: it shows the time.
-pub const LIVENESS: Duration = Duration::from_secs(30);
 /// A card whose post Slack never took is not painted.
 const POST_WAIT: Duration = Duration::from_millis(200);
 const POST_WAITS: u32 = 3_000;
-/// How long the last picture is tried.
-const LAST_TRIES: u32 = 8;
+/// How often the last picture is tried, later each time: about half an hour. The next start of the service tries again.
+const LAST_TRIES: u32 = 36;
+const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
 /// The newest picture of a card.
 #[derive(Debug, Clone)]
 struct Picture {
     message: Option<Message>,
     last: Last,
+    /// How often the phase, and how often a step or the plan changed so far.
+    phases: u32,
+    steps: u32,
+}
+
+impl Picture {
+    const NONE: Self = Self { message: None, last: Last::No, phases: 0, steps: 0 };
+
+    fn change_since(&self, painted: &Self) -> Change {
+        match (self.phases - painted.phases, self.steps - painted.steps) {
+            (0, 0) => Change::Time,
+            (0, steps) => Change::Steps(steps),
+            (_, _) => Change::Phase,
+        }
+    }
+}
+
+/// What is new in a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    Phase,
+    Step,
+    /// Only the time.
+    Time,
 }
 
 /// Whether anything will come after a picture.
@@ -46,16 +72,22 @@ pub fn card_key(record: &SessionRecord, turn: TurnId) -> String {
 
 impl Painter {
     pub fn start(app: &Arc<App>, record: &SessionRecord, turn: TurnId) -> Self {
-        let (pictures, seen) = watch::channel(Picture { message: None, last: Last::No });
+        let (pictures, seen) = watch::channel(Picture::NONE);
         app.tasks.spawn(paint(Arc::clone(app), record.clone(), turn, seen));
         Self { turn, pictures }
     }
 
     /// The older picture, if it was not painted yet, never will be.
-    pub fn show(&self, message: Message, last: Last) {
+    pub fn show(&self, message: Message, news: News, last: Last) {
         self.pictures.send_if_modified(|picture| {
             let changed = picture.message.as_ref() != Some(&message) || picture.last != last;
-            *picture = Picture { message: Some(message), last };
+            picture.message = Some(message);
+            picture.last = last;
+            match news {
+                News::Phase => picture.phases += 1,
+                News::Step => picture.steps += 1,
+                News::Time => {}
+            }
             changed
         });
     }
@@ -70,20 +102,30 @@ async fn paint(app: Arc<App>, record: SessionRecord, turn: TurnId, mut pictures:
 
 async fn paint_all(app: &App, record: &SessionRecord, turn: TurnId, pictures: &mut watch::Receiver<Picture>) {
     let Some(posted) = posted(app, record, turn).await else { return };
-    let mut painted: Option<Message> = None;
+    let place = app.easel.enter();
+    let mut painted = Picture::NONE;
     let mut tries = 0;
     loop {
-        let news = |picture: &Picture| picture.message.is_some() && (picture.last == Last::Yes || picture.message != painted);
+        let news = |picture: &Picture| picture.message.is_some() && (picture.last == Last::Yes || picture.message != painted.message);
         // Closed without news: the session broke off, and whoever takes it up paints on.
         let Ok(picture) = pictures.wait_for(news).await.map(|picture| picture.clone()) else { return };
-        let Some(message) = picture.message else { return };
+        if picture.last == Last::No {
+            tokio::select! {
+                () = place.turn(picture.change_since(&painted)) => {}
+                // What changed meanwhile counts, and the last picture waits for nobody.
+                changed = pictures.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+            }
+        }
+        let Some(message) = &picture.message else { return };
         let priority = if picture.last == Last::Yes { Priority::Final } else { Priority::Progress };
-        match app.slack.update_message(&posted, &message, priority).await {
+        let delay = match app.slack.update_message(&posted, message, priority).await {
             Ok(()) if picture.last == Last::Yes => return,
             Ok(()) => {
-                painted = Some(message);
-                // The last picture does not wait for the pace.
-                let _ = tokio::time::timeout(PACE, pictures.wait_for(|picture| picture.last == Last::Yes)).await;
+                painted = picture;
+                PACE
             }
             Err(SlackError::Refused { code, .. }) => {
                 tracing::warn!(session = %record.id, %turn, code, "Slack refuses a change of the card");
@@ -91,13 +133,22 @@ async fn paint_all(app: &App, record: &SessionRecord, turn: TurnId, pictures: &m
             }
             Err(error) => {
                 tracing::debug!(session = %record.id, %turn, %error, "the card is late");
-                tries += 1;
-                if picture.last == Last::Yes && tries > LAST_TRIES {
-                    return;
+                if let SlackError::RateLimited { retry_after, .. } = &error {
+                    app.easel.too_much(*retry_after);
                 }
-                tokio::time::sleep(PACE).await;
+                if picture.last == Last::Yes {
+                    tries += 1;
+                    if tries > LAST_TRIES {
+                        return;
+                    }
+                    tokio::time::sleep((PACE * tries).min(LONGEST_DELAY)).await;
+                    continue;
+                }
+                PACE
             }
-        }
+        };
+        // The last picture does not wait for the pace.
+        let _ = tokio::time::timeout(delay, pictures.wait_for(|picture| picture.last == Last::Yes)).await;
     }
 }
 
@@ -155,7 +206,7 @@ pub fn draw(app: &App, record: &SessionRecord, state: &SessionState, view: &View
         plan: plan.collect(),
         step: seen.step.clone(),
         elapsed: seen.at(Phase::TurnEnded).unwrap_or(now).since(seen.started.unwrap_or(now)),
-        spent: Spent::default(),
+        spent: seen.spent,
         session_url: None,
         rerouting: if turn == TurnId(1) { Rerouting::Offered } else { Rerouting::Closed },
     };

@@ -5,6 +5,7 @@ mod agent_words;
 mod attach;
 mod card;
 mod check;
+mod easel;
 mod files;
 mod prepare;
 mod reply;
@@ -17,10 +18,13 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use longshore_session::{Command, MessageTs, Person, Phase, PullRequestRef, QuestionId, Rejection, SessionId, SlackUserId, Timestamp};
+use longshore_session::{
+    Command, MessageTs, ModelUse, Person, Phase, PullRequestRef, QuestionId, Rejection, SessionId, SlackUserId, Timestamp,
+};
 use tokio::sync::{mpsc, oneshot};
 
 pub use attach::{Attachment, attach_file};
+pub use easel::Easel;
 pub use view::Standing;
 pub use work::shortened;
 
@@ -34,13 +38,15 @@ const MAILBOX: usize = 256;
 pub const POSTS_PER_TURN: u32 = 5;
 
 /// Something that a session's actor is told and need not answer. Each may be lost without harm: the outbox tells again on its regular
-/// round, and a phase that is not noted is missing from the receipt only.
+/// round, and what the gateway saw and nobody noted is missing from the receipt only.
 #[derive(Debug)]
 pub enum Note {
     /// A message of the session's was sent.
     Sent { key: String, at: Timestamp },
     /// Nothing is owed to the thread any more.
     OutboxEmpty,
+    /// The gateway saw the agent ask a model.
+    Used(ModelUse),
     /// The gateway saw the turn get this far.
     Reached { phase: Phase, at: Timestamp },
 }

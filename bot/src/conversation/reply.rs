@@ -5,9 +5,7 @@ use std::time::Duration;
 use longshore_session::{
     CheckEnd, CheckRecord, Inserted, OutboxDraft, Phase, Prompt, SessionId, SessionRecord, SessionState, TurnFailure, TurnId, TurnOutcome,
 };
-use longshore_slack::{
-    CheckResult, DiffStat, FinalReply, Outcome, PullRequestLink, PullRequestStanding, ReceiptPhase, Spent, Verification,
-};
+use longshore_slack::{CheckResult, DiffStat, FinalReply, Outcome, PullRequestLink, PullRequestStanding, ReceiptPhase, Verification};
 
 use super::view::{Fate, TurnView, View};
 use crate::outbox::{Content, FileToSend, Owed, OwedFile};
@@ -50,7 +48,7 @@ pub fn final_reply(
             standing: ended.standing,
         }),
         verified: verified(ended, view, &seen),
-        spent: Spent::default(),
+        spent: seen.spent,
         session_url: None,
         receipt: receipt(ended.prompt, &seen),
         note: ended.note.clone(),

@@ -6,6 +6,7 @@ use longshore_session::{
     Activity, AgentActivity, AnswerKind, CheckRecord, Event, MessageTs, Phase, PlanEntry, Prompt, PromptId, Question, QuestionId,
     SandboxId, SavedWork, SessionState, SlackUserId, TakenFile, Timestamp, TurnId, TurnOutcome,
 };
+use longshore_slack::Spent;
 
 use super::work::shortened;
 
@@ -40,6 +41,8 @@ pub struct TurnView {
     /// The commit that the repository's check runs on.
     pub checking: Option<String>,
     pub check: Option<CheckRecord>,
+    /// What the agent's model requests came to.
+    pub spent: Spent,
 }
 
 /// Every turn of the session, and what it was asked.
@@ -104,6 +107,13 @@ impl View {
             Event::TurnEnded { turn, outcome } => {
                 self.turns.entry(*turn).or_default().outcome = Some(outcome.clone());
                 self.since = Some(at);
+            }
+            Event::ModelUsed { turn, used } => {
+                let spent = &mut self.turns.entry(*turn).or_default().spent;
+                match used.cost_micros {
+                    Some(micros) => spent.micros = spent.micros.saturating_add(micros),
+                    None => spent.unpriced_tokens = spent.unpriced_tokens.saturating_add(used.input.saturating_add(used.output)),
+                }
             }
             Event::WorkSaved { turn, work } => self.turns.entry(*turn).or_default().saved = Some(work.clone()),
             Event::CheckStarted { turn, commit } => self.turns.entry(*turn).or_default().checking = Some(commit.clone()),

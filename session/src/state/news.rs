@@ -25,6 +25,7 @@ impl SessionState {
                 | Event::WorkSaved { .. }
                 | Event::CheckStarted { .. }
                 | Event::CheckEnded { .. }
+                | Event::ModelUsed { .. }
                 | Event::TurnRunning { .. }
                 | Event::Agent { .. }
                 | Event::StopRequested { .. }

@@ -100,7 +100,8 @@ pub(crate) fn turns(events: &[Event]) -> Vec<TurnReport> {
             | Event::CheckEnded { .. }
             | Event::QuestionAsked { .. }
             | Event::QuestionAnswered { .. }
-            | Event::QuestionDropped { .. } => {}
+            | Event::QuestionDropped { .. }
+            | Event::ModelUsed { .. } => {}
             Event::TurnStarted { turn, prompt } => {
                 let prompt = prompts.get(prompt);
                 let report = turns.entry(turn.0).or_default();

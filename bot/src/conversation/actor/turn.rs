@@ -169,7 +169,7 @@ impl Actor {
         self.deadlines.idle = None;
         self.deadlines.turn = Some(Instant::now() + Duration::from_secs(self.app.config.limits.turn_seconds));
         self.painter = Some(Painter::start(&self.app, &self.record, turn));
-        self.painted = None;
+        self.note_posted(turn);
         let (app, record, prompt) = (Arc::clone(&self.app), self.record.clone(), prompt.clone());
         let kept = self.sandbox.clone();
         let task = async move { Done::Prepared { turn, result: prepare::prepare(app, record, prompt, kept).await } };

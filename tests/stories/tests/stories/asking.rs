@@ -31,7 +31,7 @@ fn a_mention_becomes_a_pull_request_and_a_colleague_goes_on_with_it() {
           ✅ Reproduce it with python3 -m unittest tests.test_coupon_dates
           ✅ Accept a coupon on its last day
           ✅ Run the test again and open a pull request
-          Asked by @ana · (time) · session `s-…`
+          Asked by @ana · (time) · (tokens) · session `s-…`
           [Wrong repository]
 
           longshore APP  (clock)
@@ -46,6 +46,7 @@ fn a_mention_becomes_a_pull_request_and_a_colleague_goes_on_with_it() {
           🔀 Pull request #N Accept a coupon on its last day (http://127.0.0.1:…/acme/storefront/pull/N) · open
           1 file changed, 1 line added, 1 line removed
           classified (time) · sandbox (time) · sync (time) · first token (time) · turn (time)
+          Models: (tokens)
           session `s-…`
           [Open pull request](http://127.0.0.1:…/acme/storefront/pull/N)
         "#);
@@ -219,7 +220,7 @@ fn a_question_about_a_repository_changes_nothing() {
           ✅ Done · acme/courier
           *acme/courier* on `longshore/s-…`
           Why here: words in common with acme/courier: delivery, driver, plan
-          Asked by @chiyo · (time) · session `s-…`
+          Asked by @chiyo · (time) · (tokens) · session `s-…`
           [Wrong repository]
 
           longshore APP  (clock)
@@ -230,6 +231,7 @@ fn a_question_about_a_repository_changes_nothing() {
 
           This was written by Longshore's scripted demo model, not by a real one.
           classified (time) · sandbox (time) · sync (time) · first token (time) · turn (time)
+          Models: (tokens)
           session `s-…`
         "#);
         assert_eq!(thread.session().await?.repository, "acme/courier");

@@ -42,7 +42,7 @@ fn a_word_in_the_thread_stops_the_turn_and_the_next_reply_goes_on() {
           ⏹️ Stopped · acme/storefront
           *acme/storefront* on `longshore/s-…`
           Why here: the message names it
-          Asked by @ana · (time) · session `s-…`
+          Asked by @ana · (time) · (tokens) · session `s-…`
           [Wrong repository]
 
           Ben Okafor  (clock)
@@ -52,6 +52,7 @@ fn a_word_in_the_thread_stops_the_turn_and_the_next_reply_goes_on() {
           ⏹️ *Stopped* by @ben. What was done so far is kept. Reply in this thread to go on.
           1 file changed, 2 lines added, 0 lines removed
           classified (time) · sandbox (time) · sync (time) · first token (time) · turn (time)
+          Models: (tokens)
           session `s-…`
           [Create pull request]
         "#);

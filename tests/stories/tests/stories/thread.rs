@@ -153,6 +153,13 @@ pub fn redacted(text: &str) -> String {
         while let Some(word) = words.next() {
             let is_number = !word.is_empty() && word.chars().all(|c| c.is_ascii_digit() || c == '.');
             let unit = words.peek().map(|next| next.trim_end_matches([',', '.', ')']).to_owned()).unwrap_or_default();
+            let is_count =
+                word.starts_with(|c: char| c.is_ascii_digit()) && word.ends_with(|c: char| c.is_ascii_digit() || "kM".contains(c));
+            if is_count && unit == "tokens" {
+                words.next();
+                kept.push("(tokens)".to_owned());
+                continue;
+            }
             if !is_number || !["s", "min", "h"].contains(&&*unit) {
                 kept.push(word);
                 continue;
@@ -210,7 +217,7 @@ fn redacted_word(word: &str) -> String {
 
 #[test]
 fn what_differs_from_run_to_run_is_left_out() {
-    let text = "ana  10:20:30\nsession `s-7k2m9q4dxw` took 1 min 20 s, under 0.01 s or 3.2 s\n[open](http://127.0.0.1:4711/a/b/pull/12) #12 is-fine `1a2b3c4`";
-    let wanted = "ana  (clock)\nsession `s-…` took (time), (time) or (time)\n[open](http://127.0.0.1:…/a/b/pull/N) #N is-fine `(commit)`\n";
+    let text = "ana  10:20:30\nsession `s-7k2m9q4dxw` took 1 min 20 s, under 0.01 s or 3.2 s\n[open](http://127.0.0.1:4711/a/b/pull/12) #12 is-fine `1a2b3c4`\n3 s · 12.3k tokens";
+    let wanted = "ana  (clock)\nsession `s-…` took (time), (time) or (time)\n[open](http://127.0.0.1:…/a/b/pull/N) #N is-fine `(commit)`\n(time) · (tokens)\n";
     assert_eq!(redacted(text), wanted);
 }

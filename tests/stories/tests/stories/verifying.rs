@@ -40,6 +40,7 @@ fn the_check_runs_on_what_was_pushed_and_its_end_is_told() {
           ✅ *Check* `python3 -m compileall -q storefront && python3 -m unittest tests.test_money tests.test_catalog tests.test_checkout` exit 0 in (time) on `(commit)`
           1 file changed, 2 lines added, 0 lines removed
           classified (time) · sandbox (time) · sync (time) · first token (time) · turn (time)
+          Models: (tokens)
           session `s-…`
           [Create pull request]
         "#);
@@ -128,6 +129,7 @@ fn a_check_that_hangs_or_is_broken_off_leaves_nothing_behind() {
     let mut options = Options::samples(&[STOREFRONT]);
     let manifest = Options::manifest_text(STOREFRONT).unwrap() + SPOILS;
     options.manifests.insert(STOREFRONT.to_owned(), manifest);
+    options.configuration = "[model.prices.longshore-scripted]\ninput = 100\noutput = 1000\n".to_owned();
     tell_alone(options, async |harness| {
         let (tool, line) = shell("touch slow");
         play(harness, Script::for_prompt("make it slow").call(tool, line).say("It is slow."));
@@ -135,6 +137,7 @@ fn a_check_that_hangs_or_is_broken_off_leaves_nothing_behind() {
         let first = thread.done(1).await?;
         let text = thread.text();
         ensure!(text.contains("was ended at its limit of 20 s on") && text.contains("still at it"), "{text}");
+        ensure!(text.contains("Models: $"), "the model has a price: {text}");
         let container = format!("{}-{}", harness.namespace(), first.sandbox.context("no sandbox")?);
         let inside = async |line: &str| docker(&["exec", &container, "sh", "-c", line]).await;
         assert_eq!(inside("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -o 'sleep 6000[1]' || true").await?, "");

@@ -28,7 +28,7 @@ fn changes_without_a_pull_request_are_offered_with_a_button() {
           ✅ Done · acme/dashboard
           *acme/dashboard* on `longshore/s-…`
           Why here: the message names it
-          Asked by @ana · (time) · session `s-…`
+          Asked by @ana · (time) · (tokens) · session `s-…`
           [Wrong repository]
 
           longshore APP  (clock)
@@ -37,6 +37,7 @@ fn changes_without_a_pull_request_are_offered_with_a_button() {
           ✅ *Check* `node --test test/report.test.js test/summary.test.js test/chart.test.js test/month.test.js` exit 0 in (time) on `(commit)`
           1 file changed, 2 lines added, 0 lines removed
           classified (time) · sandbox (time) · sync (time) · first token (time) · turn (time)
+          Models: (tokens)
           session `s-…`
           [Create pull request]
         "#);
