@@ -16,6 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     config::Config,
     conversation::{Conversations, Easel},
+    home::Homes,
     images::Images,
     intake::Acknowledged,
     outbox::Outbox,
@@ -49,6 +50,7 @@ pub struct App {
     pub shutdown: CancellationToken,
     pub people: People,
     pub pulls: Pulls,
+    pub homes: Homes,
     pub acknowledged: Arc<Acknowledged>,
 }
 

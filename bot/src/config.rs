@@ -99,6 +99,9 @@ pub struct ModelSection {
     /// Whether that model can look at pictures. One that cannot is told where they lie.
     #[serde(default = "yes")]
     pub images: bool,
+    /// Other models that people may choose for the sessions that they begin.
+    #[serde(default)]
+    pub choices: Vec<String>,
     /// The fast model that works out the repository; without it, words alone decide.
     pub classifier: Option<String>,
     /// Milliseconds that the classifier may take before words alone decide.
@@ -168,6 +171,14 @@ pub struct PersonSection {
     pub github_token_env: String,
 }
 
+impl ModelSection {
+    /// Those that a session may work with, the usual one first.
+    pub fn models(&self) -> Vec<String> {
+        let others = self.choices.iter().filter(|model| **model != self.agent);
+        std::iter::once(&self.agent).chain(others).cloned().collect()
+    }
+}
+
 impl PersonSection {
     /// The person's GitHub token. None where its variable is not set.
     pub fn token(&self) -> Option<SecretString> {
@@ -223,6 +234,10 @@ impl Config {
         }
         if let Some(model) = self.model.prices.iter().find(|(_, price)| !price.is_sound()).map(|(model, _)| model) {
             bail!("{}: `model.prices` of {model}: a price is a number of dollars, 0 or more", self.place("model.prices", model));
+        }
+        // They become options of a select in Slack, which takes no more.
+        if self.model.choices.len() > 99 || self.model.choices.iter().any(|model| !(1..=75).contains(&model.trim().len())) {
+            bail!("{}: `model.choices` takes up to 99 names of up to 75 characters", self.place("model", "choices"));
         }
         for (section, key, value) in [
             ("limits", "turn_seconds", self.limits.turn_seconds),
@@ -392,8 +407,17 @@ registry = "127.0.0.1:5055"
         assert!(empty.starts_with("conf/longshore.toml:7: `access.users` is empty"), "{empty}");
         let address = message(&GOOD.replace("agent = ", "base_url = \"nowhere\"\nagent = "));
         assert!(address.starts_with("conf/longshore.toml:12: `model.base_url` is no address"), "{address}");
+        let choices = message(&GOOD.replace("agent = ", "choices = [\"\"]\nagent = "));
+        assert!(choices.starts_with("conf/longshore.toml:12: `model.choices`"), "{choices}");
         let threshold = message(&GOOD.replace("agent = ", "classifier_threshold = 7\nagent = "));
         assert!(threshold.starts_with("conf/longshore.toml:12: `model.classifier_threshold`"), "{threshold}");
+    }
+
+    #[test]
+    fn the_usual_model_comes_first_and_once() {
+        let text = GOOD.replace("agent = ", "choices = [\"small\", \"large\"]\nagent = ");
+        let config = Config::parse(Path::new("longshore.toml"), text).unwrap();
+        assert_eq!(config.model.models(), ["large", "small"]);
     }
 
     #[test]

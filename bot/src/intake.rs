@@ -77,7 +77,10 @@ fn place(inbound: &Inbound, delivery: &Delivery) -> (String, Option<String>) {
         Inbound::MessageDeleted(gone) => (gone.channel.to_string(), None),
         Inbound::Action(click) => (click.channel.to_string(), None),
         Inbound::Reacted(reaction) => (reaction.channel.to_string(), None),
-        Inbound::Command(_) | Inbound::ViewSubmitted(_) | Inbound::HomeOpened(_) | Inbound::Ignored(_) => (delivery.key.clone(), None),
+        // The last choice of a person counts.
+        Inbound::HomeOpened(opened) => (format!("home:{}", opened.user), None),
+        Inbound::HomeClicked(click) => (format!("home:{}", click.user), None),
+        Inbound::Command(_) | Inbound::ViewSubmitted(_) | Inbound::Ignored(_) => (delivery.key.clone(), None),
     }
 }
 

@@ -5,6 +5,7 @@ mod config;
 mod conversation;
 mod dispatch;
 mod doctor;
+mod home;
 mod images;
 mod intake;
 mod outbox;

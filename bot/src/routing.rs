@@ -9,7 +9,7 @@ use longshore_session::{Ask, AskState, OutboxOwner, Phase, RepoName, RepositoryP
 use longshore_slack::{AgentHelp, Answer, Candidate, Message, Notice, PickerDone, RepositoryPicker, UnknownRepository};
 use tracing::Instrument;
 
-use crate::{app::App, conversation, outbox::Owed};
+use crate::{app::App, conversation, home, outbox::Owed};
 
 /// How long a picker may be used.
 const PICKER_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -58,9 +58,9 @@ async fn try_route(app: &Arc<App>, mut ask: Ask) -> Result<()> {
             let why = why(&decision);
             settle(app, ask, repo.clone(), why).await.map(drop)
         }
-        Verdict::Unknown => ask_for_repository(app, ask, &decision, &profiles).await,
+        Verdict::Unknown => default_or_ask(app, ask, &decision, &profiles).await,
         // The fast model is not given the files, so it cannot know that none is needed.
-        Verdict::NoRepositoryNeeded if !ask.prompt.files.is_empty() => ask_for_repository(app, ask, &decision, &profiles).await,
+        Verdict::NoRepositoryNeeded if !ask.prompt.files.is_empty() => default_or_ask(app, ask, &decision, &profiles).await,
         Verdict::NoRepositoryNeeded => {
             let message = match app.classifier.answer(&request, &profiles).await {
                 Some(markdown) => Answer { markdown }.render(),
@@ -111,6 +111,14 @@ pub async fn settle(app: &Arc<App>, ask: Ask, repo: RepoName, why: String) -> Re
     Ok(Some(id))
 }
 
+/// Where nothing decides, the asker's own default does, if there is one.
+async fn default_or_ask(app: &Arc<App>, ask: Ask, decision: &Decision, profiles: &[RepositoryProfile]) -> Result<()> {
+    match home::defaults(app, &ask.prompt.author.slack_user).await?.repository {
+        Some(repo) => settle(app, ask, repo, "your default, since nothing else decides".to_owned()).await.map(drop),
+        None => ask_for_repository(app, ask, decision, profiles).await,
+    }
+}
+
 async fn ask_for_repository(app: &Arc<App>, mut ask: Ask, decision: &Decision, profiles: &[RepositoryProfile]) -> Result<()> {
     let candidates: Vec<Candidate> =
         decision.candidates.iter().map(|candidate| Candidate { repo: candidate.repo.clone(), reason: candidate.reason.clone() }).collect();
@@ -125,6 +133,7 @@ async fn ask_for_repository(app: &Arc<App>, mut ask: Ask, decision: &Decision, p
         others,
     };
     app.store.put_ask(ask.clone()).await?;
+    app.homes.changed([&ask.prompt.author.slack_user]);
     tell(app, &ask, "picker", picker.render()).await
 }
 
@@ -132,6 +141,7 @@ async fn ask_for_repository(app: &Arc<App>, mut ask: Ask, decision: &Decision, p
 pub async fn end(app: &Arc<App>, ask: &Ask, message: Message) -> Result<()> {
     tell(app, ask, "final", message).await?;
     app.store.take_ask(ask.prompt.id.clone()).await?;
+    app.homes.changed([&ask.prompt.author.slack_user]);
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result};
 use base64::Engine as _;
 use hmac::{Hmac, Mac};
-use longshore_agent::{AgentKind, Launch, LaunchSettings, McpServer, ModelSight, opencode};
+use longshore_agent::{AgentKind, LaunchSettings, McpServer, ModelSight, opencode};
 use longshore_gateway::{EgressRule, LlmRight, Pass, Passes, PushRule, SandboxToken, ToolRight};
 use longshore_sandbox::GATEWAY_HOST;
 use longshore_session::{RepositoryManifest, SandboxId, SessionId};
@@ -34,25 +34,20 @@ pub struct Sandboxes {
     /// Tokens are derived from it, so that none has to be stored and those of running sandboxes are known again after a restart.
     secret: Vec<u8>,
     port: u16,
-    launch: Launch,
+    /// With the usual model.
+    settings: LaunchSettings,
 }
 
 impl Sandboxes {
     /// Reads the secret from the data folder, or makes it there at the first start.
     pub fn open(data: &Path, port: u16, models: &Models<'_>) -> Result<Self> {
         let settings = LaunchSettings { sight: models.sight, ..LaunchSettings::new(gateway_url(port), models.agent, models.small) };
-        Ok(Self {
-            passes: Passes::new(),
-            owners: Mutex::default(),
-            secret: read_secret(&data.join("sandbox-secret"))?,
-            port,
-            launch: AgentKind::OpenCode.launch(&settings),
-        })
+        Ok(Self { passes: Passes::new(), owners: Mutex::default(), secret: read_secret(&data.join("sandbox-secret"))?, port, settings })
     }
 
     /// The agent's command.
     pub fn command(&self) -> Vec<String> {
-        self.launch.command.clone()
+        AgentKind::OpenCode.launch(&self.settings).command
     }
 
     pub fn token(&self, id: &SandboxId) -> SandboxToken {
@@ -132,10 +127,11 @@ impl Sandboxes {
         variables
     }
 
-    /// The variables of a session's sandbox: those of a build, and the agent's.
-    pub fn session_environment(&self, id: &SandboxId) -> Vec<(String, String)> {
+    /// The variables of a session's sandbox: those of a build, and the agent's, which is to work with this model.
+    pub fn session_environment(&self, id: &SandboxId, model: &str) -> Vec<(String, String)> {
+        let settings = LaunchSettings { model: model.to_owned(), ..self.settings.clone() };
         let mut variables = self.build_environment(id);
-        variables.extend(self.launch.environment.iter().cloned());
+        variables.extend(AgentKind::OpenCode.launch(&settings).environment);
         variables
     }
 
@@ -187,11 +183,21 @@ mod tests {
         let models = Models { agent: "m", small: "m", sight: ModelSight::Images };
         let sandboxes = Sandboxes::open(folder.path(), 7353, &models).unwrap();
         let id = SandboxId::parse("b-1").unwrap();
-        for (name, value) in sandboxes.session_environment(&id) {
+        for (name, value) in sandboxes.session_environment(&id, "m") {
             let shown = sandboxes.without_token(&id, &format!("{name}={value}"));
             assert!(!shown.contains(sandboxes.token(&id).expose()), "{name}");
             assert!(!shown.contains("Basic ") || shown.ends_with("Basic [removed]"), "{name}");
         }
+    }
+
+    #[test]
+    fn a_session_has_its_own_model_and_the_usual_small_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let models = Models { agent: "large", small: "small", sight: ModelSight::Images };
+        let sandboxes = Sandboxes::open(folder.path(), 7353, &models).unwrap();
+        let variables = sandboxes.session_environment(&SandboxId::parse("b-1").unwrap(), "chosen");
+        let (_, agent) = variables.iter().find(|(name, _)| name == "OPENCODE_CONFIG_CONTENT").unwrap();
+        assert!(agent.contains(r#""model":"longshore/chosen""#) && agent.contains(r#""small_model":"longshore/small""#), "{agent}");
     }
 
     #[test]

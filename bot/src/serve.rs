@@ -27,7 +27,9 @@ use crate::{
     app::{App, People},
     config::{Config, SlackMode},
     conversation::{self, Conversations, Easel},
-    dispatch, images,
+    dispatch,
+    home::{self, Homes},
+    images,
     images::Images,
     intake::{Acknowledged, StoreInbox},
     outbox::{self, Outbox},
@@ -84,6 +86,7 @@ pub async fn serve(file: &Path) -> Result<()> {
         shutdown: shutdown.clone(),
         people: People::default(),
         pulls: Pulls::default(),
+        homes: Homes::default(),
         acknowledged: Arc::clone(&acknowledged),
         config,
     });
@@ -102,6 +105,7 @@ pub async fn serve(file: &Path) -> Result<()> {
     app.tasks.spawn(outbox::run(Arc::clone(&app), nudged));
     take_up(&app).await?;
     app.tasks.spawn(dispatch::run(Arc::clone(&app), arrived));
+    app.tasks.spawn(home::keep(Arc::clone(&app)));
     app.tasks.spawn(run_jobs(jobs(&app)?, Arc::clone(&clock), shutdown.clone()));
     for repo in app.manifests.keys() {
         let (app, repo) = (Arc::clone(&app), repo.clone());

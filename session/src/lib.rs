@@ -20,5 +20,5 @@ pub use repository::{CheckRecipe, ImageRecipe, ManifestError, RepositoryManifest
 pub use state::{Activity, Command, Decision, Effect, Inserted, Rejection, SessionState, Waiting, Way, Which};
 pub use store::{
     AgentCursor, Append, Ask, AskState, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, OutboxDraft, OutboxLane, OutboxOwner,
-    OutboxRow, SandboxRecord, Sending, SessionRecord, Store, StoreError, StoredEvent, Work,
+    OutboxRow, PersonDefaults, PullRequestStyle, SandboxRecord, Sending, SessionRecord, Store, StoreError, StoredEvent, Work,
 };

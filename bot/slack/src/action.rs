@@ -1,6 +1,6 @@
 //! The vocabulary of buttons: what each `action_id` and its value mean, in one place.
 
-use longshore_session::{PromptId, QuestionId, RepoName, SessionId};
+use longshore_session::{PromptId, PullRequestStyle, QuestionId, RepoName, SessionId};
 
 /// What somebody asks for by a click.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +21,18 @@ pub enum Action {
     WithdrawQueued { session: SessionId, prompt: PromptId },
     /// The answer to the agent's question is the option with this place, counted from 0.
     Answer { session: SessionId, question: QuestionId, option: usize },
+    /// What shall count for the person from now on.
+    Prefer(Preference),
     /// A link in the form of a button: nothing to do but to acknowledge.
     Link,
+}
+
+/// One of a person's defaults. None: the usual.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Preference {
+    Model(Option<String>),
+    Repository(Option<RepoName>),
+    PullRequests(PullRequestStyle),
 }
 
 const STOP: &str = "stop";
@@ -34,6 +44,13 @@ const SEND_NOW: &str = "send_now";
 const WITHDRAW_QUEUED: &str = "withdraw_queued";
 const ANSWER: &str = "answer";
 const LINK: &str = "link";
+const PREFER_MODEL: &str = "prefer_model";
+const PREFER_REPOSITORY: &str = "prefer_repository";
+const PREFER_PULL_REQUESTS: &str = "prefer_pull_requests";
+/// The usual, in a select: Slack wants a value.
+const USUAL: &str = "-";
+const DRAFT: &str = "draft";
+const READY: &str = "ready";
 
 impl Action {
     /// `(action_id, value)`. `place` tells apart elements of one message that mean the same kind of thing, since Slack wants
@@ -51,6 +68,17 @@ impl Action {
             Self::SendNow { session, prompt } => (id(SEND_NOW), format!("{session}/{prompt}")),
             Self::WithdrawQueued { session, prompt } => (id(WITHDRAW_QUEUED), format!("{session}/{prompt}")),
             Self::Answer { session, question, option } => (id(ANSWER), format!("{session}/{question}/{option}")),
+            Self::Prefer(Preference::Model(model)) => (id(PREFER_MODEL), model.clone().unwrap_or(USUAL.to_owned())),
+            Self::Prefer(Preference::Repository(repo)) => {
+                (id(PREFER_REPOSITORY), repo.as_ref().map_or(USUAL.to_owned(), RepoName::to_string))
+            }
+            Self::Prefer(Preference::PullRequests(style)) => {
+                let value = match style {
+                    PullRequestStyle::Draft => DRAFT,
+                    PullRequestStyle::Ready => READY,
+                };
+                (id(PREFER_PULL_REQUESTS), value.to_owned())
+            }
             Self::Link => (id(LINK), String::new()),
         }
     }
@@ -75,6 +103,15 @@ impl Action {
                     question: QuestionId::parse(question).ok()?,
                     option: option.parse().ok()?,
                 })
+            }
+            PREFER_MODEL if value.is_empty() => None,
+            PREFER_MODEL => Some(Self::Prefer(Preference::Model((value != USUAL).then(|| value.to_owned())))),
+            PREFER_REPOSITORY if value == USUAL => Some(Self::Prefer(Preference::Repository(None))),
+            PREFER_REPOSITORY => Some(Self::Prefer(Preference::Repository(Some(RepoName::parse(value).ok()?)))),
+            // A box that is no longer ticked has no value.
+            PREFER_PULL_REQUESTS => {
+                let style = if value == DRAFT { PullRequestStyle::Draft } else { PullRequestStyle::Ready };
+                Some(Self::Prefer(Preference::PullRequests(style)))
             }
             LINK => Some(Self::Link),
             _ => None,
@@ -110,6 +147,11 @@ mod tests {
             }),
             (prompt.clone(), repo).prop_map(|(prompt, repo)| Action::PickRepository { prompt, repo }),
             prompt.prop_map(Action::Withdraw),
+            prop::option::of("[a-z][a-z0-9./:-]{0,70}").prop_map(|model| Action::Prefer(Preference::Model(model))),
+            prop::option::of("[a-z]{1,39}/[a-z]{1,90}")
+                .prop_map(|name| Action::Prefer(Preference::Repository(name.map(|name| RepoName::parse(name).unwrap())))),
+            prop::sample::select(vec![PullRequestStyle::Draft, PullRequestStyle::Ready])
+                .prop_map(|style| Action::Prefer(Preference::PullRequests(style))),
             Just(Action::Link),
         ]
     }

@@ -9,7 +9,7 @@ mod inbound;
 mod intake;
 mod render;
 
-pub use action::Action;
+pub use action::{Action, Preference};
 pub use client::{
     Bot, EphemeralTo, FileUpload, Metadata, PostTo, Posted, Priority, Profile, Reply, ReplyPage, SlackClient, SlackError, SlackSetupError,
 };
@@ -17,8 +17,8 @@ pub use command::{AgentCommand, StatusScope};
 pub use config::{AppToken, BotToken, InvalidSecret, SigningSecret, SlackConfig, SlackHttpConfig};
 pub use doctor::{Finding, Verdict, check};
 pub use inbound::{
-    ActionClick, BotIdentity, ChannelKind, CommandCall, DeletedPost, EditedPost, FileRef, HomeOpened, HomeTab, Ignored, Inbound, Post,
-    PostKey, Reaction, ViewSubmission,
+    ActionClick, BotIdentity, ChannelKind, CommandCall, DeletedPost, EditedPost, FileRef, HomeClick, HomeOpened, HomeTab, Ignored, Inbound,
+    Post, PostKey, Reaction, ViewSubmission,
 };
 pub use intake::{Delivery, DeliveryKind, Inbox, InboxError, InboxFuture, SocketMode, Stored, http_router};
 pub use render::*;

@@ -514,6 +514,7 @@ impl Actor {
         }
         batch.outbox.extend(self.tell_of_questions(&batch.events)?);
         let owes = !batch.outbox.is_empty();
+        let changes_lists = batch.events.iter().any(|event| !matches!(event, Event::Agent { .. } | Event::PhaseReached { .. }));
         if !batch.events.is_empty() || owes || batch.cursor.is_some() {
             let closed = self.closed_questions(&batch.events);
             let append = Append { events: batch.events, cursor: batch.cursor.clone(), outbox: batch.outbox };
@@ -523,12 +524,22 @@ impl Actor {
         if let Some(cursor) = batch.cursor {
             self.cursor = Some(cursor);
         }
+        if changes_lists {
+            self.tell_homes();
+        }
         if owes {
             self.outbox_empty = false;
             self.app.outbox.nudge(OutboxOwner::Session(self.record.id.clone()));
         }
         // Carrying out may commit again (a prompt that ended at once, say), which a future of this one's own size cannot hold.
         Box::pin(self.carry_out(batch.effects)).await
+    }
+
+    /// Whoever has something in this session and their Home tab open sees it there.
+    fn tell_homes(&self) {
+        let queued = self.state.queue.iter();
+        let asked = self.state.activity.prompt().into_iter().chain(queued).map(|prompt| &prompt.author.slack_user);
+        self.app.homes.changed(asked.chain([&self.record.owner]));
     }
 
     async fn store(&self, append: Append) -> Result<()> {

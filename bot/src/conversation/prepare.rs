@@ -8,7 +8,7 @@ use longshore_session::{
 };
 
 use super::files;
-use crate::{app::App, images::NotReady};
+use crate::{app::App, home, images::NotReady};
 
 const SYNC_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -151,6 +151,7 @@ async fn start(app: &App, record: &SessionRecord, manifest: &RepositoryManifest)
     };
     app.store.put_sandbox(row).await.map_err(|error| stored(&error))?;
     app.sandboxes.admit_session(&id, &record.id, manifest);
+    let model = model(app, record).await?;
     let started = app
         .engine
         .start(StartSandbox {
@@ -158,7 +159,7 @@ async fn start(app: &App, record: &SessionRecord, manifest: &RepositoryManifest)
             image,
             limits: manifest.limits,
             process: Process::Agent { argv: app.sandboxes.command() },
-            environment: app.sandboxes.session_environment(&id),
+            environment: app.sandboxes.session_environment(&id, &model),
             labels: vec![("session".to_owned(), record.id.to_string()), ("repository".to_owned(), record.repo.to_string())],
         })
         .await;
@@ -174,6 +175,18 @@ async fn start(app: &App, record: &SessionRecord, manifest: &RepositoryManifest)
             Err(failure(&error))
         }
     }
+}
+
+/// The model that the session's agent works with: what whoever began it chose at the time, as long as the configuration offers it.
+async fn model(app: &App, record: &SessionRecord) -> Result<String, TurnFailure> {
+    let usual = || app.config.model.agent.clone();
+    let chosen = home::defaults(app, &record.owner).await.map_err(|error| {
+        tracing::error!(error = format!("{error:#}"), "cannot read defaults");
+        TurnFailure::Internal
+    })?;
+    let wished = chosen.model.unwrap_or_else(usual);
+    let kept = app.store.keep_model(record.id.clone(), wished).await.map_err(|error| stored(&error))?;
+    Ok(if app.config.model.models().contains(&kept) { kept } else { usual() })
 }
 
 async fn sync(app: &App, record: &SessionRecord, manifest: &RepositoryManifest, sandbox: &SandboxId) -> Result<(), TurnFailure> {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use longshore_github::{As, PullRequestDraft, Readiness};
 use longshore_sandbox::Exec;
-use longshore_session::{Person, PullRequestRef, RepositoryManifest, SandboxId, SavedWork, SessionRecord, TurnFailure};
+use longshore_session::{Person, PullRequestRef, PullRequestStyle, RepositoryManifest, SandboxId, SavedWork, SessionRecord, TurnFailure};
 
 use super::prepare::{failure, tail};
-use crate::{app::App, config::PersonSection};
+use crate::{app::App, config::PersonSection, home};
 
 const PUSH_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -106,7 +106,7 @@ pub async fn open_pull_request(
         base: manifest.base_branch.clone(),
         title: shortened(description.title, 200),
         body: body(&description, permalink.as_deref(), record),
-        readiness: Readiness::Ready,
+        readiness: readiness(app, description.author).await,
     };
     let person = app.config.people.get(description.author.slack_user.as_str());
     let by = person.and_then(PersonSection::token).map_or(As::App, As::User);
@@ -117,6 +117,18 @@ pub async fn open_pull_request(
 /// Characters of a pull request's parts. GitHub takes 65,536 in all.
 const ASKED: usize = 20_000;
 const DONE: usize = 40_000;
+
+/// As the person wishes whose pull request it is.
+async fn readiness(app: &App, author: &Person) -> Readiness {
+    match home::defaults(app, &author.slack_user).await.map(|defaults| defaults.pull_requests) {
+        Ok(PullRequestStyle::Draft) => Readiness::Draft,
+        Ok(PullRequestStyle::Ready) => Readiness::Ready,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "cannot read defaults");
+            Readiness::Ready
+        }
+    }
+}
 
 fn body(description: &Description<'_>, permalink: Option<&str>, record: &SessionRecord) -> String {
     let asked: String = description.asked.lines().map(|line| format!("> {line}\n")).collect();

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     app::App,
     conversation::{self, AnswerTaken, GivenAnswer},
+    home,
     outbox::Owed,
     routing,
 };
@@ -50,7 +51,10 @@ pub async fn click(app: &Arc<App>, click: ActionClick) -> Result<()> {
             }
         }
         Action::Withdraw(prompt) => match app.store.take_ask(prompt).await? {
-            Some(_) => replace(app, &click, PickerDone::Withdrawn { by: click.user.clone() }.render()).await,
+            Some(ask) => {
+                app.homes.changed([&ask.prompt.author.slack_user]);
+                replace(app, &click, PickerDone::Withdrawn { by: click.user.clone() }.render()).await
+            }
             None => answer(app, &click, Notice::Outdated.render()).await,
         },
         Action::SendNow { session, prompt } => queued(app, &click, &session, Command::Insert { prompt }).await,
@@ -59,6 +63,7 @@ pub async fn click(app: &Arc<App>, click: ActionClick) -> Result<()> {
             queued(app, &click, &session, command).await
         }
         Action::Answer { session, question, option } => give_answer(app, &click, &session, question, option).await,
+        Action::Prefer(preference) => home::prefer(app, &click.user, preference).await,
         Action::Link => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 mod access;
 mod click;
 mod command;
+mod home;
 mod post;
 
 use std::{sync::Arc, time::Duration};
@@ -79,7 +80,9 @@ async fn attempt(app: &Arc<App>, row: &InboxRow) -> Result<()> {
         Inbound::Command(call) => command::command(app, call).await,
         Inbound::Action(click) => click::click(app, click).await,
         Inbound::Reacted(reaction) => post::reacted(app, reaction).await,
-        Inbound::ViewSubmitted(_) | Inbound::HomeOpened(_) => Ok(()),
+        Inbound::HomeOpened(opened) => home::opened(app, opened).await,
+        Inbound::HomeClicked(click) => home::clicked(app, click).await,
+        Inbound::ViewSubmitted(_) => Ok(()),
         Inbound::Ignored(why) => {
             tracing::debug!(?why, "ignored");
             Ok(())

@@ -6,6 +6,7 @@
 
 mod central;
 mod outbox;
+mod people;
 mod schema;
 mod sessions;
 mod writer;
@@ -20,6 +21,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use central::{Ask, AskState, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, SandboxRecord, SessionRecord, Work};
 pub use outbox::{OutboxDraft, OutboxLane, OutboxOwner, OutboxRow, Sending};
+pub use people::{PersonDefaults, PullRequestStyle};
 pub use sessions::{AgentCursor, Append, StoredEvent};
 
 use crate::{Clock, SessionId};

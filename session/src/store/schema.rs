@@ -10,7 +10,11 @@ use rusqlite::{Connection, ErrorCode};
 use super::{Database, StoreError};
 
 /// Each entry is applied once, in order; `user_version` is the number applied. Never edit one that was released: add one.
-const CENTRAL: &[&str] = &[include_str!("../../migrations/central_1.sql"), include_str!("../../migrations/central_2.sql")];
+const CENTRAL: &[&str] = &[
+    include_str!("../../migrations/central_1.sql"),
+    include_str!("../../migrations/central_2.sql"),
+    include_str!("../../migrations/central_3.sql"),
+];
 const SESSION: &[&str] = &[include_str!("../../migrations/session_1.sql")];
 
 pub(super) fn path(folder: &Path, database: &Database) -> PathBuf {

@@ -282,3 +282,54 @@ async fn data_of_the_version_before_is_taken_over() {
     store.put_pick(&ask().prompt, RepoName::parse("acme/shop").unwrap()).await.unwrap();
     assert_eq!(store.picks(5).await.unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn a_person_has_everybodys_defaults_until_they_set_their_own() {
+    let bench = bench();
+    let user = SlackUserId::parse("U1").unwrap();
+    assert_eq!(bench.store.defaults(user.clone()).await.unwrap(), PersonDefaults::default());
+    let mine = PersonDefaults {
+        model: Some("large".into()),
+        repository: Some(RepoName::parse("acme/shop").unwrap()),
+        pull_requests: PullRequestStyle::Draft,
+    };
+    for defaults in [PersonDefaults::default(), mine.clone()] {
+        bench.store.put_defaults(user.clone(), defaults).await.unwrap();
+    }
+    assert_eq!(bench.store.defaults(user).await.unwrap(), mine);
+    assert_eq!(bench.store.defaults(SlackUserId::parse("U2").unwrap()).await.unwrap(), PersonDefaults::default());
+}
+
+#[tokio::test]
+async fn a_session_keeps_the_model_that_it_began_with() {
+    let bench = bench();
+    let session = |id: &str| SessionId::parse(id).unwrap();
+    assert_eq!(bench.store.keep_model(session("s-1"), "large".into()).await.unwrap(), "large");
+    assert_eq!(bench.store.keep_model(session("s-1"), "small".into()).await.unwrap(), "large");
+    assert_eq!(bench.store.keep_model(session("s-2"), "small".into()).await.unwrap(), "small");
+}
+
+#[tokio::test]
+async fn sessions_are_found_by_who_began_them_and_by_their_channel() {
+    let bench = bench();
+    let other = SessionRecord {
+        owner: SlackUserId::parse("U2").unwrap(),
+        thread: ThreadKey { channel: ChannelId::parse("C2").unwrap(), ..thread() },
+        ..record("s-2")
+    };
+    for (index, record) in [record("s-1"), other, record("s-3")].into_iter().enumerate() {
+        let mut ask = ask();
+        ask.prompt.id = PromptId::parse(format!("p-{index}")).unwrap();
+        bench.store.put_ask(ask.clone()).await.unwrap();
+        bench.store.begin_session(ask.prompt.id, record).await.unwrap();
+        bench.clock.advance(Duration::from_secs(1));
+    }
+    bench.store.mark_session(SessionId::parse("s-1").unwrap(), "idle", Work::None).await.unwrap();
+    let ids = |records: Vec<SessionRecord>| records.into_iter().map(|record| record.id.to_string()).collect::<Vec<_>>();
+    let by = |user: &str| bench.store.sessions_begun_by(SlackUserId::parse(user).unwrap(), 10);
+    assert_eq!(ids(by("U1").await.unwrap()), ["s-1", "s-3"], "the one touched last first");
+    assert_eq!(ids(by("U2").await.unwrap()), ["s-2"]);
+    let within = |channel: &str, most| bench.store.sessions_in(ChannelId::parse(channel).unwrap(), most);
+    assert_eq!(ids(within("C1", 1).await.unwrap()), ["s-1"]);
+    assert_eq!(ids(within("C2", 10).await.unwrap()), ["s-2"]);
+}

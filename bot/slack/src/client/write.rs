@@ -110,6 +110,19 @@ impl SlackClient {
         Ok(required(METHOD, &answer, "/view/id")?.to_owned())
     }
 
+    /// Puts a view onto a person's Home tab. May come too late like any progress: the next one is newer.
+    pub async fn publish_home(&self, user: &SlackUserId, view: &Value) -> Result<(), SlackError> {
+        let body = json!({ "user_id": user, "view": view });
+        let call = Call {
+            method: "views.publish",
+            body: Body::Json(&body),
+            repeatable: Repeatable::Yes,
+            priority: Priority::Progress,
+            channel: None,
+        };
+        self.call(call).await.map(drop)
+    }
+
     /// Answers a command or an action by its response address (five times within half an hour): seen by the asker alone.
     pub async fn respond(&self, response_url: &str, message: &Message) -> Result<(), SlackError> {
         self.to_response_url(response_url, json!({ "response_type": "ephemeral", "text": message.text, "blocks": message.blocks })).await

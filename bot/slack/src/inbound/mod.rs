@@ -32,6 +32,7 @@ pub enum Inbound {
     Action(ActionClick),
     ViewSubmitted(ViewSubmission),
     HomeOpened(HomeOpened),
+    HomeClicked(HomeClick),
     Reacted(Reaction),
     Ignored(Ignored),
 }
@@ -188,6 +189,15 @@ pub struct HomeOpened {
     pub user: SlackUserId,
     pub channel: Option<ChannelId>,
     pub tab: HomeTab,
+}
+
+/// A click on the app's Home tab, or a choice there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HomeClick {
+    pub team: TeamId,
+    pub user: SlackUserId,
+    /// None where the action is not of our vocabulary.
+    pub action: Option<Action>,
 }
 
 /// Somebody put an emoji to a message.
@@ -349,10 +359,14 @@ fn interaction(payload: &Value) -> Parsed<Inbound> {
         "block_actions" => {
             let action = payload.pointer("/actions/0").ok_or(Ignored::Malformed("actions"))?;
             let action_id = owned(action, "/action_id");
-            let value = text_at(action, "/value").or_else(|| text_at(action, "/selected_option/value")).unwrap_or_default().to_owned();
+            let values = ["/value", "/selected_option/value", "/selected_options/0/value"];
+            let value = values.iter().find_map(|pointer| text_at(action, pointer)).unwrap_or_default().to_owned();
             let parsed = Action::parse(&action_id, &value);
             if parsed == Some(Action::Link) {
                 return Err(Ignored::Link);
+            }
+            if text_at(payload, "/view/type") == Some("home") {
+                return Ok(Inbound::HomeClicked(HomeClick { team: team()?, user: user()?, action: parsed }));
             }
             let any = |pointers: [&'static str; 2]| pointers.iter().find_map(|pointer| id::<MessageTs>(payload, pointer).ok());
             Ok(Inbound::Action(ActionClick {

@@ -1,8 +1,9 @@
-use longshore_session::Timestamp;
+use longshore_session::{PullRequestStyle, Timestamp};
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::action::Preference;
 
 fn bot() -> BotIdentity {
     BotIdentity { user: SlackUserId::parse("UBOT").unwrap(), bot_id: Some("BBOT".to_owned()) }
@@ -136,6 +137,19 @@ fn the_apps_page_and_its_forms_are_read() {
         Inbound::HomeOpened(home) => assert_eq!((home.tab, home.channel.unwrap().as_str()), (HomeTab::Messages, "D1")),
         other => panic!("{other:?}"),
     }
+    let click = |action: Value| {
+        let view = json!({"type": "block_actions", "team": {"id": "T1"}, "user": {"id": "U1"}, "trigger_id": "t", "actions": [action],
+            "container": {"type": "view", "view_id": "V1"}, "view": {"type": "home", "id": "V1"}});
+        match parse(DeliveryKind::Interaction, view) {
+            Inbound::HomeClicked(click) => click.action,
+            other => panic!("{other:?}"),
+        }
+    };
+    let drafts = |options: Value| json!({"action_id": "prefer_pull_requests", "type": "checkboxes", "selected_options": options});
+    assert_eq!(click(drafts(json!([{"value": "draft"}]))), Some(Action::Prefer(Preference::PullRequests(PullRequestStyle::Draft))));
+    assert_eq!(click(drafts(json!([]))), Some(Action::Prefer(Preference::PullRequests(PullRequestStyle::Ready))));
+    let none = json!({"action_id": "prefer_repository", "selected_option": {"value": "-"}});
+    assert_eq!(click(none), Some(Action::Prefer(Preference::Repository(None))));
     let view = json!({"type": "view_submission", "team": {"id": "T1"}, "user": {"id": "U1"}, "trigger_id": "t",
         "view": {"callback_id": "cb", "private_metadata": "pm", "state": {"values": {"b": {"a": {"value": "x"}}}}}});
     match parse(DeliveryKind::Interaction, view) {

@@ -10,8 +10,25 @@ use super::Message;
 pub(super) fn assert_sendable(message: &Message) {
     assert!(!message.text.trim().is_empty() && message.text.chars().count() <= 4_000, "accessible text: {:?}", message.text);
     assert!((1..=50).contains(&message.blocks.len()), "{} blocks", message.blocks.len());
+    let markdown = blocks(&message.blocks);
+    assert!(markdown <= 12_000, "{markdown} characters of markdown");
+    let all: usize = message.blocks.iter().map(|block| block.to_string().chars().count()).sum();
+    assert!(markdown == 0 || all <= 13_200 + 40 * message.blocks.len(), "{all} characters in all");
+}
+
+/// The same for the Home tab.
+pub(super) fn assert_publishable(view: &Value) {
+    assert_eq!(view["type"], "home");
+    let shown = view["blocks"].as_array().unwrap();
+    assert!((1..=100).contains(&shown.len()), "{} blocks", shown.len());
+    assert_eq!(blocks(shown), 0, "no markdown in a view");
+    assert!(view.to_string().len() <= 250_000, "{} bytes", view.to_string().len());
+}
+
+/// Gives the characters of markdown.
+fn blocks(blocks: &[Value]) -> usize {
     let (mut ids, mut actions, mut markdown) = (HashSet::new(), HashSet::new(), 0);
-    for block in &message.blocks {
+    for block in blocks {
         if let Some(id) = block.get("block_id").and_then(Value::as_str) {
             assert!(!id.is_empty() && id.len() <= 255 && ids.insert(id), "block_id {id}");
         }
@@ -34,12 +51,11 @@ pub(super) fn assert_sendable(message: &Message) {
                 elements.iter().for_each(|item| element(item, &mut actions));
             }
             "markdown" => markdown += block["text"].as_str().filter(|text| !text.is_empty()).unwrap().chars().count(),
+            "divider" => {}
             other => panic!("a block of the kind {other}"),
         }
     }
-    assert!(markdown <= 12_000, "{markdown} characters of markdown");
-    let all: usize = message.blocks.iter().map(|block| block.to_string().chars().count()).sum();
-    assert!(markdown == 0 || all <= 13_200 + 40 * message.blocks.len(), "{all} characters in all");
+    markdown
 }
 
 fn text(object: &Value, kind: &str, limit: usize) {
@@ -77,6 +93,18 @@ fn element(element: &Value, actions: &mut HashSet<String>) {
                     }
                 }
                 both => panic!("options or groups, and one of them: {both:?}"),
+            }
+            if let Some(initial) = element.get("initial_option") {
+                let groups = element["option_groups"].as_array().into_iter().flatten().map(|group| &group["options"]);
+                let mut lists = groups.chain(element.get("options")).filter_map(Value::as_array);
+                assert!(lists.any(|list| list.contains(initial)), "{initial} is none of the options");
+            }
+        }
+        "checkboxes" => {
+            options(&element["options"]);
+            assert!(element["options"].as_array().unwrap().len() <= 10);
+            if let Some(initial) = element.get("initial_options") {
+                assert!(!initial.as_array().unwrap().is_empty(), "none are left out");
             }
         }
         other => panic!("an element of the kind {other}"),

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use insta::assert_snapshot;
-use longshore_session::{PromptId, RepoName, SessionId, SlackUserId};
+use longshore_session::{PersonDefaults, PromptId, RepoName, SessionId, SlackUserId};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{limits::assert_sendable, *};
+use super::{
+    limits::{assert_publishable, assert_sendable},
+    *,
+};
 use crate::StatusScope;
 
 /// One line per block, with what each button means; the accessible text first.
@@ -448,6 +451,31 @@ fn agent_status_of_a_busy_day_fits() {
     for more in ["… and 46 more", "… and 53 more", "55 more: `/agent repos`"] {
         assert!(shown.contains(more), "no `{more}`: {shown}");
     }
+}
+
+#[test]
+fn a_home_page_of_a_busy_life_fits() {
+    let many = |prefix: &str| (0..60).map(|n| line(&format!("{prefix}-{n}"), CardPhase::Working)).collect::<Vec<_>>();
+    let mut page = HomePage {
+        running: many("a"),
+        asking: vec![asking_line(); 60],
+        queued: many("b"),
+        idle: vec![idle_line("s-5"); 60],
+        defaults: PersonDefaults { repository: Some(repo("acme/gone")), model: Some("gone".to_owned()), ..PersonDefaults::default() },
+        models: (0..30).map(|n| format!("{}-{n}", "m".repeat(60))).collect(),
+        repositories: (0..250).map(|n| repo(&format!("acme/{}-{n}", "r".repeat(90)))).collect(),
+        web_url: Some("https://longshore.example.com".to_owned()),
+    };
+    assert_publishable(&page.render());
+    let chosen = |page: &HomePage| {
+        let view = page.render();
+        let block = view["blocks"].as_array().unwrap().iter().find(|block| block["block_id"] == "home.repository").unwrap();
+        block["accessory"]["initial_option"]["value"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(chosen(&page), "-", "a repository that is there no longer is nobody's default");
+    page.defaults.repository = page.repositories.last().cloned();
+    assert_publishable(&page.render());
+    assert_eq!(chosen(&page), page.repositories.last().unwrap().to_string());
 }
 
 #[test]

@@ -122,6 +122,10 @@ fn link_says_whose_account_opens_the_pull_requests() {
         ana.slash(room, "/agent link").await?;
         let linked = whispers(stage, "U0ANA", room, "You are linked to the GitHub account").await?;
         ensure!(linked.contains("/ana|ana>") && linked.contains("in your name"), "{linked}");
+        let dana = stage.slack.person("U0DANA");
+        dana.slash(room, "/agent link").await?;
+        let unlinked = whispers(stage, "U0DANA", room, "You are not linked").await?;
+        ensure!(unlinked.contains("people.U0DANA") && unlinked.contains("opened by the Longshore app"), "{unlinked}");
         ana.slash(room, "/agent status chanel").await?;
         whispers(stage, "U0ANA", room, "Did you mean `/agent status channel`?").await?;
         Ok(())

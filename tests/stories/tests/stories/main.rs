@@ -20,6 +20,7 @@ mod commanding;
 mod dependencies;
 mod files;
 mod hold;
+mod home;
 mod over_http;
 mod questions;
 mod queueing;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use longshore_emulators::slack::{Channel, ChannelKind, ChannelLife, WorkspaceSetup};
+use longshore_emulators::slack::{Channel, ChannelKind, ChannelLife, User, WorkspaceSetup};
 use longshore_harness::{Harness, Options, target_folder};
 use tokio::runtime::Runtime;
 
@@ -21,6 +21,7 @@ const TOLD_HERE: &[&str] = &[
     "choosing",
     "commanding",
     "files",
+    "home",
     "questions",
     "queueing",
     "secrets",
@@ -66,7 +67,22 @@ impl Selected {
 /// The demo's workspace with a room for each story, so that none hears another.
 fn workspace() -> WorkspaceSetup {
     let mut setup = WorkspaceSetup::demo();
-    let members = ["U0ANA", "U0BEN", "U0CHIYO", "U0GUS", "U0LONGSHORE"].map(str::to_owned).to_vec();
+    // People of whom no other story hears: what they set for themselves counts for all that they do.
+    for (id, name, real_name) in [("DANA", "dana", "Dana Weiss"), ("EMIL", "emil", "Emil Sørensen")] {
+        let user = setup.users[0].clone();
+        let email = format!("{name}@example.com");
+        setup.users.push(User { id: format!("U0{id}"), name: name.to_owned(), real_name: real_name.to_owned(), email, ..user });
+        setup.channels.push(Channel {
+            id: format!("D0{id}"),
+            name: String::new(),
+            kind: ChannelKind::Im { user: format!("U0{id}") },
+            life: ChannelLife::Open,
+            members: vec![format!("U0{id}"), "U0LONGSHORE".to_owned()],
+            topic: String::new(),
+            purpose: String::new(),
+        });
+    }
+    let members = ["U0ANA", "U0BEN", "U0CHIYO", "U0GUS", "U0DANA", "U0EMIL", "U0LONGSHORE"].map(str::to_owned).to_vec();
     for number in 1..=80 {
         setup.channels.push(Channel {
             id: format!("C0ROOM{number}"),
@@ -87,7 +103,8 @@ async fn open() -> Result<Arc<Harness>> {
         let mut options = Options::all();
         options.workspace = workspace();
         // The guest is not on the list.
-        options.configuration = "[access]\nusers = [\"U0ANA\", \"U0BEN\", \"U0CHIYO\"]\n".to_owned();
+        let access = "[access]\nusers = [\"U0ANA\", \"U0BEN\", \"U0CHIYO\", \"U0DANA\", \"U0EMIL\"]\n";
+        options.configuration = format!("{access}[model]\nchoices = [\"longshore-scripted-too\"]\n");
         options.service_log = Some(target_folder().join("harness/stories.log"));
         *stage = Some(Harness::start(options).await.map(Arc::new).map_err(|error| format!("{error:#}")));
     }

@@ -6,6 +6,7 @@
 mod agent;
 mod cards;
 mod failures;
+mod home;
 mod notices;
 mod pickers;
 mod questions;
@@ -59,6 +60,7 @@ pub fn groups() -> Vec<(&'static str, Vec<Example>)> {
         ("Questions of the agent", questions::all()),
         ("Short answers", notices::all()),
         ("`/agent`", agent::all()),
+        ("The Home tab", home::all()),
     ]
 }
 
