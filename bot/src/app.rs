@@ -22,6 +22,7 @@ use crate::{
     outbox::Outbox,
     overview::Pulls,
     sandboxes::Sandboxes,
+    warmup::Warmups,
 };
 
 /// How long a profile or a channel's name is believed.
@@ -51,6 +52,8 @@ pub struct App {
     pub people: People,
     pub pulls: Pulls,
     pub homes: Homes,
+    pub warmups: Warmups,
+    pub channels: ChannelNames,
     pub acknowledged: Arc<Acknowledged>,
 }
 
@@ -80,8 +83,17 @@ impl App {
 
     /// A channel's name without `#`; empty where Slack does not tell.
     pub async fn channel_name(&self, channel: &ChannelId) -> String {
+        let now = self.clock.now();
+        if let Some((at, name)) = self.channels.lock().get(channel)
+            && now.since(*at) < PROFILE_AGE
+        {
+            return name.clone();
+        }
         match self.slack.channel_name(channel).await {
-            Ok(name) => name,
+            Ok(name) => {
+                self.channels.lock().insert(channel.clone(), (now, name.clone()));
+                name
+            }
             Err(error) => {
                 tracing::warn!(%channel, %error, "cannot read the channel's name");
                 String::new()
@@ -100,6 +112,16 @@ pub struct People(Mutex<HashMap<SlackUserId, (longshore_session::Timestamp, Pers
 
 impl People {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SlackUserId, (longshore_session::Timestamp, Person)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Channels' names that were read lately.
+#[derive(Default)]
+pub struct ChannelNames(Mutex<HashMap<ChannelId, (longshore_session::Timestamp, String)>>);
+
+impl ChannelNames {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ChannelId, (longshore_session::Timestamp, String)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

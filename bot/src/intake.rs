@@ -80,7 +80,8 @@ fn place(inbound: &Inbound, delivery: &Delivery) -> (String, Option<String>) {
         // The last choice of a person counts.
         Inbound::HomeOpened(opened) => (format!("home:{}", opened.user), None),
         Inbound::HomeClicked(click) => (format!("home:{}", click.user), None),
-        Inbound::Command(_) | Inbound::ViewSubmitted(_) | Inbound::Ignored(_) => (delivery.key.clone(), None),
+        Inbound::AssistantOpened(opened) => (format!("assistant:{}", opened.user), None),
+        Inbound::Command(_) | Inbound::ViewSubmitted(_) | Inbound::ShortcutUsed(_) | Inbound::Ignored(_) => (delivery.key.clone(), None),
     }
 }
 

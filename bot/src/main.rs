@@ -15,6 +15,7 @@ mod routing;
 mod sandboxes;
 mod serve;
 mod tools;
+mod warmup;
 
 use std::{path::PathBuf, process::ExitCode};
 

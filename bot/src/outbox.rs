@@ -21,7 +21,7 @@ const NUDGES: usize = 1024;
 /// How often all outboxes with work are looked at without a nudge.
 const ROUND: Duration = Duration::from_secs(20);
 /// The type of the metadata that our messages carry.
-const METADATA_TYPE: &str = "longshore_message";
+pub const METADATA_TYPE: &str = "longshore_message";
 /// A message is found again by reading its thread once a send may have got through.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_secs(60);

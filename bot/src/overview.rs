@@ -10,7 +10,8 @@ use anyhow::Result;
 use futures_util::future::join_all;
 use longshore_github::{PullRequestState, Readiness};
 use longshore_session::{
-    Activity, Ask, AskState, ChannelId, ImageRecord, PullRequestRef, RepoName, SessionId, SessionRecord, SlackUserId, ThreadKey, Timestamp,
+    Activity, Ask, AskState, ChannelId, ImageRecord, MessageTs, PullRequestRef, RepoName, SessionId, SessionRecord, SlackUserId, ThreadKey,
+    Timestamp,
 };
 use longshore_slack::{CardPhase, ImageLine, ImageState, PullRequestLine, PullRequestStanding, SessionLine, SessionStage};
 
@@ -220,6 +221,13 @@ fn pull_line(pull: &PullRequestRef) -> PullRequestLine {
 pub fn thread_url(app: &App, thread: &ThreadKey) -> Option<String> {
     let workspace = app.workspace_url.trim_end_matches('/');
     (!workspace.is_empty()).then(|| format!("{workspace}/archives/{}/p{}", thread.channel, thread.thread.as_str().replace('.', "")))
+}
+
+/// Where a browser finds one message of the thread.
+pub fn message_url(app: &App, thread: &ThreadKey, message: &MessageTs) -> Option<String> {
+    let of_thread = thread_url(app, &ThreadKey { thread: message.clone(), ..thread.clone() })?;
+    let is_first = *message == thread.thread;
+    Some(if is_first { of_thread } else { format!("{of_thread}?thread_ts={}&cid={}", thread.thread, thread.channel) })
 }
 
 /// Fills in where the pull requests stand, as far as GitHub tells in time.

@@ -169,7 +169,7 @@ pub async fn expire_pickers(app: &Arc<App>) -> Result<()> {
 }
 
 /// What people chose before.
-async fn picks(app: &App) -> Result<Vec<Correction>> {
+pub async fn picks(app: &App) -> Result<Vec<Correction>> {
     let picks = app.store.picks(PICKS).await?;
     Ok(picks.into_iter().map(|(text, repo)| Correction { text, repo: Some(repo) }).collect())
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use longshore_api::{Api, ApiToken};
+use longshore_api::{Api, ApiToken, Reported};
 use longshore_classifier::{Classifier, RoutingRules};
 use longshore_gateway::{EgressRule, Gateway, GatewayConfig, GatewayParts, GitUpstream, LlmUpstream, Unlimited};
 use longshore_github::{ConfigError, GitHub, GitHubConfig};
@@ -24,7 +24,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    app::{App, People},
+    app::{App, ChannelNames, People},
     config::{Config, SlackMode},
     conversation::{self, Conversations, Easel},
     dispatch,
@@ -37,6 +37,7 @@ use crate::{
     routing,
     sandboxes::{Models, Sandboxes},
     tools::{AgentTools, AppCredentials, ModelWatch},
+    warmup::{self, Warmth, Warmups},
 };
 
 /// What is still running then goes on in its sandbox, and is taken up at the next start.
@@ -64,6 +65,7 @@ pub async fn serve(file: &Path) -> Result<()> {
     let images = Images::new(store.clone(), builder, config.images.at_once, shutdown.clone());
     let (outbox, nudged) = Outbox::new();
     let acknowledged = Arc::new(Acknowledged::default());
+    let record = Arc::new(warmup::Record::default());
     let app = Arc::new(App {
         classifier: Classifier::new(longshore_classifier::Config {
             rules: routing_rules(&manifests),
@@ -87,6 +89,8 @@ pub async fn serve(file: &Path) -> Result<()> {
         people: People::default(),
         pulls: Pulls::default(),
         homes: Homes::default(),
+        warmups: Warmups::new(vec![Arc::clone(&record) as Arc<dyn Warmth>]),
+        channels: ChannelNames::default(),
         acknowledged: Arc::clone(&acknowledged),
         config,
     });
@@ -99,7 +103,7 @@ pub async fn serve(file: &Path) -> Result<()> {
     let inbox =
         StoreInbox { store: store.clone(), bot: bot.identity, arrived: Arc::clone(&arrived), acknowledged, clock: Arc::clone(&clock) };
     let inbox: Arc<StoreInbox> = Arc::new(inbox);
-    serve_http(&app, Arc::clone(&inbox), not_ready).await?;
+    serve_http(&app, Arc::clone(&inbox), not_ready, record).await?;
 
     store.release_deliveries().await?;
     app.tasks.spawn(outbox::run(Arc::clone(&app), nudged));
@@ -290,14 +294,20 @@ async fn serve_gateway(app: &Arc<App>, model_key: Option<String>) -> Result<()> 
     Ok(())
 }
 
-async fn serve_http(app: &Arc<App>, inbox: Arc<StoreInbox>, not_ready: watch::Receiver<Vec<String>>) -> Result<()> {
+async fn serve_http(
+    app: &Arc<App>,
+    inbox: Arc<StoreInbox>,
+    not_ready: watch::Receiver<Vec<String>>,
+    record: Arc<warmup::Record>,
+) -> Result<()> {
     let section = &app.config.http;
     let token = if section.api_token_env.is_empty() {
         None
     } else {
         Some(ApiToken::new(app.config.secret("http", "api_token_env", &section.api_token_env)?))
     };
-    let mut router = longshore_api::router(Api { store: app.store.clone(), token, not_ready });
+    let warmups = Reported::new(move || serde_json::to_value(record.latest()).unwrap_or_default());
+    let mut router = longshore_api::router(Api { store: app.store.clone(), token, not_ready, warmups });
     if app.config.slack.mode == SlackMode::Http {
         let section = &app.config.slack;
         let secret = app.config.secret("slack", "signing_secret_env", &section.signing_secret_env)?;

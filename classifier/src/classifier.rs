@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::{
     explicit,
     learn::{Learned, Learner},
-    lexical::{Candidate, Query, Ranking},
+    lexical::{Candidate, NOTHING, Query, Ranking},
     model::{Choice, ModelAnswer, ModelClassifier},
     rules::RoutingRules,
     small_talk,
@@ -191,6 +191,14 @@ impl Classifier {
         self.apply_channel_default(request, profiles, &mut decision);
         decision.elapsed = begun.elapsed();
         decision
+    }
+
+    /// The repositories that words, channel or earlier picks speak for, best first, at most five: without a model, so in milliseconds.
+    pub fn likely(&self, request: &Request, profiles: &[RepositoryProfile]) -> Vec<Candidate> {
+        let thread = request.thread.join("\n");
+        let query = Query { message: &request.message, context: &thread, channel: request.channel.as_deref() };
+        let ranking = self.learned(&request.corrections, profiles).rank(&query);
+        ranking.candidates.into_iter().filter(|candidate| candidate.reason != NOTHING).take(OFFERED).collect()
     }
 
     fn learned(&self, corrections: &[Correction], profiles: &[RepositoryProfile]) -> Arc<Learned> {

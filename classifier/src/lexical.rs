@@ -74,6 +74,8 @@ impl Weights {
 
 /// Evidence at which a field's word counts half of what it can count at most.
 const SATURATION: f64 = 3.0;
+/// The reason where there is none.
+pub(crate) const NOTHING: &str = "nothing in the text points to it";
 /// Software talk against other words.
 const TALK: f64 = 0.4;
 /// A similar word against the same word, and the least similarity (Dice's coefficient of the trigrams).
@@ -260,7 +262,7 @@ impl Evidence {
                 named.push(word);
             }
         }
-        if named.is_empty() { "nothing in the text points to it".to_owned() } else { format!("mentions {}", named.join(", ")) }
+        if named.is_empty() { NOTHING.to_owned() } else { format!("mentions {}", named.join(", ")) }
     }
 }
 

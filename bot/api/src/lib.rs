@@ -28,6 +28,24 @@ pub struct Api {
     pub token: Option<ApiToken>,
     /// What keeps the service from taking mentions; empty when nothing does.
     pub not_ready: watch::Receiver<Vec<String>>,
+    /// The latest warm-up signals, newest first.
+    pub warmups: Reported,
+}
+
+/// What somebody else keeps, told as it stands when it is asked for.
+#[derive(Clone)]
+pub struct Reported(Arc<dyn Fn() -> Value + Send + Sync>);
+
+impl Reported {
+    pub fn new(read: impl Fn() -> Value + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+}
+
+impl std::fmt::Debug for Reported {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reported(…)")
+    }
 }
 
 /// What scripts show as a Bearer token.
@@ -53,6 +71,7 @@ pub fn router(api: Api) -> Router {
         .route("/readyz", get(readyz))
         .route("/v1/images", get(images))
         .route("/v1/sessions", get(sessions))
+        .route("/v1/warmups", get(warmups))
         .route("/v1/sessions/{id}", get(session))
         .route("/v1/sessions/{id}/events", get(events))
         .with_state(api)
@@ -110,6 +129,12 @@ async fn images(State(api): State<Api>, headers: HeaderMap) -> Result<Json<Value
     let images = api.store.images().await?;
     let listed: Vec<Value> = images.into_iter().map(|(repo, record)| json!({ "repository": repo, "image": record })).collect();
     Ok(Json(json!({ "images": listed })))
+}
+
+/// Which repositories were likely to be needed, and why: what a pool of sandboxes would be told.
+async fn warmups(State(api): State<Api>, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
+    api.admit(&headers)?;
+    Ok(Json(json!({ "warmups": (api.warmups.0)() })))
 }
 
 async fn sessions(State(api): State<Api>, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
@@ -187,7 +212,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), Arc::new(ManualClock::at(Timestamp(1)))).unwrap();
         let (_keep, not_ready) = watch::channel(not_ready.iter().map(|reason| (*reason).to_owned()).collect());
-        let api = Api { store, token: token.map(ApiToken::new), not_ready };
+        let warmups = Reported::new(|| json!([]));
+        let api = Api { store, token: token.map(ApiToken::new), not_ready, warmups };
         let mut request = Request::get(path);
         if let Some(shown) = shown {
             request = request.header(AUTHORIZATION, format!("Bearer {shown}"));
@@ -203,6 +229,8 @@ mod tests {
         assert_eq!(status(None, "/v1/sessions", Some(""), &[]).await, StatusCode::UNAUTHORIZED);
         assert_eq!(status(Some("t"), "/v1/images", Some("t"), &[]).await, StatusCode::OK);
         assert_eq!(status(Some("t"), "/v1/images", None, &[]).await, StatusCode::UNAUTHORIZED);
+        assert_eq!(status(Some("t"), "/v1/warmups", Some("t"), &[]).await, StatusCode::OK);
+        assert_eq!(status(Some("t"), "/v1/warmups", None, &[]).await, StatusCode::UNAUTHORIZED);
         assert_eq!(status(Some("t"), "/v1/sessions/s-none", Some("t"), &[]).await, StatusCode::NOT_FOUND);
         assert_eq!(status(Some("t"), "/v1/sessions/..%2f", Some("t"), &[]).await, StatusCode::NOT_FOUND);
     }

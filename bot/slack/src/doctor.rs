@@ -39,7 +39,7 @@ pub enum Verdict {
 }
 
 /// Each scope that the bot needs and what fails without it. `manifests/slack-app.yaml` asks for the same; a test compares them.
-pub(crate) const SCOPES: [(&str, Need, &str); 19] = [
+pub(crate) const SCOPES: [(&str, Need, &str); 21] = [
     ("app_mentions:read", Need::Must, "hears no mention"),
     ("chat:write", Need::Must, "cannot answer"),
     ("commands", Need::Must, "has no `/agent`"),
@@ -58,6 +58,8 @@ pub(crate) const SCOPES: [(&str, Need, &str); 19] = [
     ("files:write", Need::Should, "cannot share files"),
     ("reactions:read", Need::Should, "does not see reactions"),
     ("reactions:write", Need::Should, "cannot react to a message"),
+    ("assistant:write", Need::Should, "offers no prompts in a new thread with the assistant"),
+    ("channels:join", Need::Should, "has to be invited before it can be asked about a message in a public channel"),
     ("metadata.message:read", Need::Should, "may not find its own posts again after a broken connection"),
 ];
 

@@ -4,6 +4,7 @@ mod action;
 mod client;
 mod command;
 mod config;
+mod dialog;
 mod doctor;
 mod inbound;
 mod intake;
@@ -11,14 +12,16 @@ mod render;
 
 pub use action::{Action, Preference};
 pub use client::{
-    Bot, EphemeralTo, FileUpload, Metadata, PostTo, Posted, Priority, Profile, Reply, ReplyPage, SlackClient, SlackError, SlackSetupError,
+    Bot, EphemeralTo, FileUpload, Membership, Metadata, PostTo, Posted, Priority, Profile, Reply, ReplyPage, SlackClient, SlackError,
+    SlackSetupError,
 };
 pub use command::{AgentCommand, StatusScope};
 pub use config::{AppToken, BotToken, InvalidSecret, SigningSecret, SlackConfig, SlackHttpConfig};
+pub use dialog::{AskAbout, Dialog};
 pub use doctor::{Finding, Verdict, check};
 pub use inbound::{
-    ActionClick, BotIdentity, ChannelKind, CommandCall, DeletedPost, EditedPost, FileRef, HomeClick, HomeOpened, HomeTab, Ignored, Inbound,
-    Post, PostKey, Reaction, ViewSubmission,
+    ActionClick, AssistantOpened, AssistantSign, BotIdentity, ChannelKind, CommandCall, DeletedPost, EditedPost, FileRef, HomeClick,
+    HomeOpened, HomeTab, Ignored, Inbound, Post, PostKey, Reaction, ShortcutCall, ViewSubmission,
 };
 pub use intake::{Delivery, DeliveryKind, Inbox, InboxError, InboxFuture, SocketMode, Stored, http_router};
 pub use render::*;

@@ -7,13 +7,22 @@ use longshore_session::{ChannelId, SlackUserId, TeamId};
 use longshore_slack::{Action, ClosedHomePage, HomeClick, HomeOpened, HomeTab, NotAllowed};
 
 use super::access::{self, Direct, Place};
-use crate::{app::App, conversation, home};
+use crate::{
+    app::App,
+    conversation, home,
+    warmup::{self, Sign},
+};
 
 pub async fn opened(app: &Arc<App>, opened: HomeOpened) -> Result<()> {
     match (opened.tab, admit(app, &opened.team, &opened.user)) {
         (HomeTab::Home, Ok(())) => home::opened(app, &opened.user).await,
         (HomeTab::Home, Err(why)) => home::show(app, &opened.user, &ClosedHomePage { why }.render()).await,
-        (HomeTab::Messages, _) => Ok(()),
+        (HomeTab::Messages, Ok(())) => {
+            warmup::notice(app, Sign::MessagesOpened, &opened.user, opened.channel.as_ref(), None);
+            Ok(())
+        }
+        // Whoever writes there is told why not.
+        (HomeTab::Messages, Err(_)) => Ok(()),
     }
 }
 

@@ -1,10 +1,13 @@
 //! Takes deliveries out of the inbox and hands each to its handler.
 
 mod access;
+mod assistant;
 mod click;
 mod command;
 mod home;
 mod post;
+mod shortcut;
+mod view;
 
 use std::{sync::Arc, time::Duration};
 
@@ -82,7 +85,9 @@ async fn attempt(app: &Arc<App>, row: &InboxRow) -> Result<()> {
         Inbound::Reacted(reaction) => post::reacted(app, reaction).await,
         Inbound::HomeOpened(opened) => home::opened(app, opened).await,
         Inbound::HomeClicked(click) => home::clicked(app, click).await,
-        Inbound::ViewSubmitted(_) => Ok(()),
+        Inbound::AssistantOpened(opened) => assistant::opened(app, opened).await,
+        Inbound::ShortcutUsed(call) => shortcut::used(app, call).await,
+        Inbound::ViewSubmitted(view) => view::submitted(app, row, view).await,
         Inbound::Ignored(why) => {
             tracing::debug!(?why, "ignored");
             Ok(())

@@ -11,7 +11,13 @@ use longshore_slack::{DeletedPost, EditedPost, EphemeralTo, FileRef, Message, No
 use sha2::{Digest, Sha256};
 
 use super::access::{self, Direct, Place};
-use crate::{app::App, conversation, dispatch::command, routing};
+use crate::{
+    app::App,
+    conversation,
+    dispatch::command,
+    routing,
+    warmup::{self, Sign},
+};
 
 /// Begins what people say to each other in a session's thread.
 const ASIDE: &str = "aside:";
@@ -48,6 +54,9 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
     }
     if post.text.trim_start().to_lowercase().starts_with(ASIDE) {
         return Ok(());
+    }
+    if called {
+        warmup::notice(app, Sign::PromptArrived, &post.user, Some(&post.channel), Some(post.text.clone()));
     }
     let prompt = Prompt {
         id: prompt_id(&post.channel, &post.ts),

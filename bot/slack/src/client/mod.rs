@@ -10,7 +10,7 @@ mod write;
 pub use error::{SlackError, SlackSetupError};
 pub use files::FileUpload;
 pub use pace::Priority;
-pub use read::{Bot, Profile, Reply, ReplyPage};
+pub use read::{Bot, Membership, Profile, Reply, ReplyPage};
 pub use write::{EphemeralTo, Metadata, PostTo, Posted};
 
 pub(crate) use error::Repeatable;

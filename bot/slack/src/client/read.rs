@@ -55,6 +55,16 @@ pub struct ReplyPage {
     pub truncated: bool,
 }
 
+/// Whether the bot is in a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Membership {
+    Member,
+    /// Not yet, but it may join by itself.
+    Open,
+    /// It has to be invited, or can never come in.
+    Closed,
+}
+
 const PAGE: usize = 200;
 
 impl SlackClient {
@@ -146,6 +156,20 @@ impl SlackClient {
     pub async fn user_info(&self, user: &SlackUserId) -> Result<Profile, SlackError> {
         let answer = self.read("users.info", &[("user", user.to_string())]).await?;
         Ok(profile(user, answer.get("user").unwrap_or(&Value::Null)))
+    }
+
+    /// Whether the bot is there. What Slack does not show to the bot is closed to it.
+    pub async fn membership(&self, channel: &ChannelId) -> Result<Membership, SlackError> {
+        let answer = match self.read("conversations.info", &[("channel", channel.to_string())]).await {
+            Err(error) if matches!(error.code(), Some("channel_not_found" | "missing_scope")) => return Ok(Membership::Closed),
+            answer => answer?,
+        };
+        let is = |field: &str| answer.pointer(&format!("/channel/{field}")).and_then(Value::as_bool).unwrap_or(false);
+        Ok(match (is("is_member") || is("is_im"), is("is_private") || is("is_archived")) {
+            (true, _) => Membership::Member,
+            (false, false) => Membership::Open,
+            (false, true) => Membership::Closed,
+        })
     }
 
     /// The channel's name without `#`; empty for a direct message.

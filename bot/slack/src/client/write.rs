@@ -14,7 +14,7 @@ use super::{
     pace::Priority,
     required,
 };
-use crate::render::Message;
+use crate::render::{Message, SuggestedPrompt};
 
 /// Where a message goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +108,18 @@ impl SlackClient {
         const METHOD: &str = "views.open";
         let answer = self.write(METHOD, &json!({ "trigger_id": trigger_id, "view": view }), Repeatable::No, None).await?;
         Ok(required(METHOD, &answer, "/view/id")?.to_owned())
+    }
+
+    /// Goes into a public channel; being there already is fine. Needs `channels:join`.
+    pub async fn join(&self, channel: &ChannelId) -> Result<(), SlackError> {
+        self.write("conversations.join", &json!({ "channel": channel }), Repeatable::Yes, None).await.map(drop)
+    }
+
+    /// Offers prompts in a thread with the assistant. Needs `assistant:write`.
+    pub async fn suggest_prompts(&self, channel: &ChannelId, thread: &MessageTs, prompts: &[SuggestedPrompt]) -> Result<(), SlackError> {
+        let prompts: Vec<Value> = prompts.iter().map(|prompt| json!({ "title": prompt.title, "message": prompt.message })).collect();
+        let body = json!({ "channel_id": channel, "thread_ts": thread, "prompts": prompts });
+        self.write("assistant.threads.setSuggestedPrompts", &body, Repeatable::Yes, None).await.map(drop)
     }
 
     /// Puts a view onto a person's Home tab. May come too late like any progress: the next one is newer.

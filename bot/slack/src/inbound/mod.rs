@@ -33,6 +33,8 @@ pub enum Inbound {
     ViewSubmitted(ViewSubmission),
     HomeOpened(HomeOpened),
     HomeClicked(HomeClick),
+    AssistantOpened(AssistantOpened),
+    ShortcutUsed(ShortcutCall),
     Reacted(Reaction),
     Ignored(Ignored),
 }
@@ -200,6 +202,44 @@ pub struct HomeClick {
     pub action: Option<Action>,
 }
 
+/// What is told of a thread with the assistant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AssistantSign {
+    /// It was opened.
+    Started,
+    /// The person who has it open went to another channel.
+    Moved,
+}
+
+/// Somebody has the assistant open: they may be about to write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AssistantOpened {
+    pub team: TeamId,
+    pub user: SlackUserId,
+    /// The direct message and the thread in it that the assistant is.
+    pub channel: ChannelId,
+    pub thread: MessageTs,
+    pub sign: AssistantSign,
+    /// The channel that the person looks at.
+    pub looks_at: Option<ChannelId>,
+}
+
+/// An entry of a message's menu that was chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShortcutCall {
+    pub team: TeamId,
+    pub user: SlackUserId,
+    pub callback_id: String,
+    pub channel: ChannelId,
+    pub message: MessageTs,
+    /// The thread's first message where the message is a reply.
+    pub thread: Option<MessageTs>,
+    /// The message as a person reads it.
+    pub text: String,
+    pub response_url: String,
+    pub trigger_id: String,
+}
+
 /// Somebody put an emoji to a message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reaction {
@@ -236,7 +276,7 @@ impl Inbound {
         let parsed = match delivery.kind {
             DeliveryKind::Event => event(&delivery.payload, bot),
             DeliveryKind::Command => command(&delivery.payload),
-            DeliveryKind::Interaction => interaction(&delivery.payload),
+            DeliveryKind::Interaction => interaction(&delivery.payload, bot),
         };
         parsed.unwrap_or_else(Self::Ignored)
     }
@@ -256,6 +296,8 @@ fn event(outer: &Value, bot: &BotIdentity) -> Parsed<Inbound> {
             let channel = id::<ChannelId>(event, "/channel").ok();
             Ok(Inbound::HomeOpened(HomeOpened { team, user: id::<SlackUserId>(event, "/user")?, channel, tab }))
         }
+        "assistant_thread_started" => assistant(team, event, AssistantSign::Started),
+        "assistant_thread_context_changed" => assistant(team, event, AssistantSign::Moved),
         "reaction_added" => {
             let user = id::<SlackUserId>(event, "/user")?;
             if user == bot.user {
@@ -271,6 +313,17 @@ fn event(outer: &Value, bot: &BotIdentity) -> Parsed<Inbound> {
         }
         other => Err(Ignored::Kind(short(other))),
     }
+}
+
+fn assistant(team: TeamId, event: &Value, sign: AssistantSign) -> Parsed<Inbound> {
+    Ok(Inbound::AssistantOpened(AssistantOpened {
+        team,
+        user: id::<SlackUserId>(event, "/assistant_thread/user_id")?,
+        channel: id::<ChannelId>(event, "/assistant_thread/channel_id")?,
+        thread: id::<MessageTs>(event, "/assistant_thread/thread_ts")?,
+        sign,
+        looks_at: id::<ChannelId>(event, "/assistant_thread/context/channel_id").ok(),
+    }))
 }
 
 fn message(team: TeamId, event: &Value, bot: &BotIdentity) -> Parsed<Inbound> {
@@ -352,7 +405,7 @@ fn command(fields: &Value) -> Parsed<Inbound> {
     }))
 }
 
-fn interaction(payload: &Value) -> Parsed<Inbound> {
+fn interaction(payload: &Value, bot: &BotIdentity) -> Parsed<Inbound> {
     let team = || id::<TeamId>(payload, "/team/id").or_else(|_| id::<TeamId>(payload, "/user/team_id"));
     let user = || id::<SlackUserId>(payload, "/user/id");
     match text_at(payload, "/type").unwrap_or_default() {
@@ -389,6 +442,20 @@ fn interaction(payload: &Value) -> Parsed<Inbound> {
             private_metadata: owned(payload, "/view/private_metadata"),
             values: payload.pointer("/view/state/values").cloned().unwrap_or_default(),
         })),
+        "message_action" => {
+            let message = id::<MessageTs>(payload, "/message/ts").or_else(|_| id::<MessageTs>(payload, "/message_ts"))?;
+            Ok(Inbound::ShortcutUsed(ShortcutCall {
+                team: team()?,
+                user: user()?,
+                callback_id: owned(payload, "/callback_id"),
+                channel: id::<ChannelId>(payload, "/channel/id")?,
+                thread: id::<MessageTs>(payload, "/message/thread_ts").ok().filter(|thread| *thread != message),
+                message,
+                text: text::readable(text_at(payload, "/message/text").unwrap_or_default(), &bot.user),
+                response_url: owned(payload, "/response_url"),
+                trigger_id: owned(payload, "/trigger_id"),
+            }))
+        }
         other => Err(Ignored::Kind(short(other))),
     }
 }

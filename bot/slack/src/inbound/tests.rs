@@ -226,3 +226,41 @@ fn a_reaction_names_the_message_that_it_was_put_to() {
     assert_eq!(ignored(event("UBOT")), Ignored::Bot);
     assert_eq!(ignored(json!({"type": "reaction_added", "user": "U1", "item": {"type": "file"}})), Ignored::Malformed("/item/channel"));
 }
+
+#[test]
+fn a_thread_with_the_assistant_is_read() {
+    let thread = |context: Value| json!({"user_id": "U1", "channel_id": "D1", "thread_ts": "1.2", "context": context});
+    let event = |kind: &str, context| json!({"type": kind, "assistant_thread": thread(context), "event_ts": "1.3"});
+    match parse_event(event("assistant_thread_started", json!({}))) {
+        Inbound::AssistantOpened(opened) => {
+            assert_eq!((opened.sign, opened.looks_at), (AssistantSign::Started, None));
+            assert_eq!((opened.channel.as_str(), opened.thread.as_str()), ("D1", "1.2"));
+        }
+        other => panic!("{other:?}"),
+    }
+    match parse_event(event("assistant_thread_context_changed", json!({"channel_id": "C7", "team_id": "T1"}))) {
+        Inbound::AssistantOpened(opened) => {
+            assert_eq!((opened.sign, opened.looks_at.unwrap().as_str()), (AssistantSign::Moved, "C7"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_entry_of_a_messages_menu_is_read() {
+    let used = |message: Value| {
+        json!({"type": "message_action", "callback_id": "ask_longshore", "team": {"id": "T1"}, "user": {"id": "U1"}, "channel": {"id": "C1"},
+            "message_ts": "2.1", "message": message, "response_url": "https://r", "trigger_id": "t"})
+    };
+    match parse(DeliveryKind::Interaction, used(json!({"ts": "2.1", "thread_ts": "1.2", "text": "a &lt;b&gt; <@UBOT>", "user": "U2"}))) {
+        Inbound::ShortcutUsed(call) => {
+            assert_eq!((call.callback_id.as_str(), call.message.as_str()), ("ask_longshore", "2.1"));
+            assert_eq!((call.thread.unwrap().as_str(), call.text.trim()), ("1.2", "a <b>"));
+        }
+        other => panic!("{other:?}"),
+    }
+    match parse(DeliveryKind::Interaction, used(json!({"ts": "2.1", "thread_ts": "2.1"}))) {
+        Inbound::ShortcutUsed(call) => assert_eq!((call.thread, call.text.as_str()), (None, "")),
+        other => panic!("{other:?}"),
+    }
+}

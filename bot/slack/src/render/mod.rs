@@ -4,6 +4,7 @@
 
 mod agent;
 mod answer;
+mod assistant;
 mod block;
 mod card;
 mod check;
@@ -19,10 +20,12 @@ mod question;
 mod queue;
 mod reply;
 mod sessions;
+mod shortcut;
 mod words;
 
 pub use agent::{AgentHelp, AgentLink, AgentRepos, AgentUnknown, ImageLine, ImageState, Linked};
 pub use answer::Answer;
+pub use assistant::{SuggestedPrompt, suggested_prompts};
 pub use card::{CardPhase, PlanItem, PlanStatus, Rerouting, TurnCard};
 pub use check::{CheckEnd, CheckResult, Verification};
 pub use cost::Spent;
@@ -36,6 +39,7 @@ pub use question::{AskedQuestion, ClosedQuestion, QuestionFate};
 pub use queue::{QueuePlace, QueuedNotice};
 pub use reply::{DiffStat, FinalReply, Outcome, PullRequestLink, ReceiptPhase};
 pub use sessions::{AgentStatus, AgentStop, PullRequestLine, PullRequestStanding, SessionLine, SessionStage};
+pub use shortcut::{ASK_ABOUT, AskAboutWindow, AskedAbout, ShortcutRefused};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -87,7 +87,7 @@ fn status_shows_mine_the_channels_and_everybodys_with_what_came_of_them() {
         let held = Held::at(&running, 1, "list").await?;
         let bens = running.session().await?.id;
         running.reply("U0ANA", "courier tour, and this waits")?;
-        running.shows("Noted.").await?;
+        running.shows("I start on this as soon as").await?;
 
         ana.slash(room, "/agent status").await?;
         let status = whispers(stage, "U0ANA", room, "Yours:").await?;

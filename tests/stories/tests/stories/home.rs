@@ -35,7 +35,7 @@ fn my_home_tab_follows_my_sessions_and_stops_them() {
     tell(async |stage| {
         let room = "C0ROOM61";
         stage.slack.person("U0EMIL").open_home()?;
-        home_shows(stage, "U0EMIL", "None yet").await?;
+        home_shows(stage, "U0EMIL", "Your sessions").await?;
 
         play(stage, held(Script::for_prompt("courier tour, held for a tab"), "tab").say("Never said."));
         let thread = Thread::open(stage, "U0EMIL", room, "@longshore acme/courier: courier tour, held for a tab")?;
@@ -49,7 +49,12 @@ fn my_home_tab_follows_my_sessions_and_stops_them() {
 
         choose(stage, "U0EMIL", &format!("stop:{session}"), None).await?;
         assert_eq!(thread.turn(1).await?.outcome, "stopped");
-        home_shows(stage, "U0EMIL", "· idle ·").await?;
+        let emil = stage.slack.person("U0EMIL");
+        let is_idle = |view: &Value| {
+            let text = view.to_string();
+            text.contains(&session) && text.contains("· idle ·") && !text.contains(&format!("stop:{session}"))
+        };
+        stage.slack.wait_until(|_| emil.home().filter(is_idle), TURN_LIMIT).await.with_context(|| format!("{:?}", emil.home()))?;
         Ok(())
     });
 }

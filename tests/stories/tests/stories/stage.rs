@@ -20,11 +20,13 @@ const TOLD_HERE: &[&str] = &[
     "asking",
     "choosing",
     "commanding",
+    "direct",
     "files",
     "home",
     "questions",
     "queueing",
     "secrets",
+    "shortcut",
     "stopping",
     "talking",
     "verifying",
@@ -82,6 +84,16 @@ fn workspace() -> WorkspaceSetup {
             purpose: String::new(),
         });
     }
+    // The bot is not in there yet.
+    setup.channels.push(Channel {
+        id: "C0OPEN".to_owned(),
+        name: "open".to_owned(),
+        kind: ChannelKind::Public,
+        life: ChannelLife::Open,
+        members: vec!["U0ANA".to_owned()],
+        topic: String::new(),
+        purpose: String::new(),
+    });
     let members = ["U0ANA", "U0BEN", "U0CHIYO", "U0GUS", "U0DANA", "U0EMIL", "U0LONGSHORE"].map(str::to_owned).to_vec();
     for number in 1..=80 {
         setup.channels.push(Channel {

@@ -11,6 +11,7 @@ mod notices;
 mod pickers;
 mod questions;
 mod replies;
+mod shortcut;
 
 use std::{any::type_name, fmt::Debug};
 
@@ -61,6 +62,7 @@ pub fn groups() -> Vec<(&'static str, Vec<Example>)> {
         ("Short answers", notices::all()),
         ("`/agent`", agent::all()),
         ("The Home tab", home::all()),
+        ("Ask Longshore about this", shortcut::all()),
     ]
 }
 

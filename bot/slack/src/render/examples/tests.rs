@@ -102,6 +102,7 @@ fn every_variant_has_an_example() {
         ImageState after "state:": Ready, Building, Missing;
         SessionStage after "stage:": Live, Asking, Idle;
         PullRequestStanding after "standing:": Open, Draft, Merged, Closed, Unknown;
+        ShortcutRefused after "ShortcutRefused": NotHere, TooLate;
         Linked after "linked:": To, TokenMissing, TokenRefused, Unknown, No;
         Notice after "Notice": Empty, StopAsked, NothingToStop, EndingAlready, TooLateToJoin, PromptReplaced, EditTooLate, PromptWithdrawn, Outdated,
             AnsweredAlready, PullRequestAsked, PullRequestOpened, PullRequestRefused, Broken, Update;
