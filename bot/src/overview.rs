@@ -13,7 +13,7 @@ use longshore_session::{
     Activity, Ask, AskState, ChannelId, ImageRecord, MessageTs, PullRequestRef, RepoName, SessionId, SessionRecord, SlackUserId, ThreadKey,
     Timestamp,
 };
-use longshore_slack::{CardPhase, ImageLine, ImageState, PullRequestLine, PullRequestStanding, SessionLine, SessionStage};
+use longshore_slack::{CardPhase, ImageLine, ImageState, PullRequestLine, PullRequestStanding, SessionLine, SessionStage, Spent};
 
 use crate::{app::App, conversation, images};
 
@@ -120,6 +120,7 @@ async fn look(app: &Arc<App>, record: &SessionRecord, whose: &Whose, all: &mut O
             let line = SessionLine {
                 title: prompt.text.clone(),
                 since: now.since(standing.since),
+                spent: standing.spent,
                 pull_request: pull_request.clone(),
                 stoppable: phase.is_live(),
                 ..line_of(app, record, asker, stage)
@@ -133,7 +134,7 @@ async fn look(app: &Arc<App>, record: &SessionRecord, whose: &Whose, all: &mut O
         if is_meant(&record.owner) {
             let stage = SessionStage::Asking { question: question.text.clone() };
             let since = now.since(standing.since);
-            all.asking.push(SessionLine { since, pull_request, ..line_of(app, record, &record.owner, stage) });
+            all.asking.push(SessionLine { since, spent: standing.spent, pull_request, ..line_of(app, record, &record.owner, stage) });
         } else {
             all.elsewhere += 1;
         }
@@ -175,6 +176,7 @@ fn take_ask(app: &App, ask: &Ask, whose: &Whose, all: &mut Overview) {
         stage,
         since,
         age: since,
+        spent: Spent::default(),
         pull_request: None,
         thread_url: thread_url(app, &ask.thread),
         stoppable: false,
@@ -189,7 +191,7 @@ async fn idle(app: &Arc<App>, record: &SessionRecord) -> SessionLine {
     let now = app.clock.now();
     let line = SessionLine { since: now.since(record.touched), ..line_of(app, record, &record.owner, SessionStage::Idle) };
     match conversation::standing(app, &record.id).await {
-        Ok(standing) => SessionLine { pull_request: standing.state.pull_request.as_ref().map(pull_line), ..line },
+        Ok(standing) => SessionLine { spent: standing.spent, pull_request: standing.state.pull_request.as_ref().map(pull_line), ..line },
         Err(error) => {
             tracing::warn!(session = %record.id, %error, "a list knows only the index of this session");
             line
@@ -207,6 +209,7 @@ fn line_of(app: &App, record: &SessionRecord, asker: &SlackUserId, stage: Sessio
         stage,
         since: age,
         age,
+        spent: Spent::default(),
         pull_request: None,
         thread_url: thread_url(app, &record.thread),
         stoppable: false,

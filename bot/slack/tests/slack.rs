@@ -563,6 +563,7 @@ async fn slack_takes_every_layout() {
         stage,
         since: Duration::from_secs(5),
         age: Duration::from_secs(50),
+        spent: Spent { micros: 1, unpriced_tokens: 2 },
         pull_request: Some(PullRequestLine {
             number: 7,
             url: "https://github.com/acme/shop/pull/7".to_owned(),

@@ -18,6 +18,8 @@ pub struct Standing {
     pub since: Timestamp,
     /// The running turn's card, once it is posted.
     pub card: Option<MessageTs>,
+    /// What all turns' model requests came to.
+    pub spent: Spent,
 }
 
 /// One turn, as told by its events.
@@ -175,7 +177,11 @@ impl View {
     }
 
     pub fn standing(&self, state: &SessionState, card: Option<MessageTs>) -> Standing {
-        Standing { state: state.clone(), since: self.since.unwrap_or(Timestamp(0)), card }
+        let spent = self.turns.values().fold(Spent::default(), |sum, turn| Spent {
+            micros: sum.micros.saturating_add(turn.spent.micros),
+            unpriced_tokens: sum.unpriced_tokens.saturating_add(turn.spent.unpriced_tokens),
+        });
+        Standing { state: state.clone(), since: self.since.unwrap_or(Timestamp(0)), card, spent }
     }
 
     /// Whether the branch is another one after this turn than it was before it.

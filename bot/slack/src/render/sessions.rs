@@ -6,7 +6,7 @@ use longshore_session::{RepoName, SessionId, SlackUserId};
 use serde_json::Value;
 
 use super::{
-    CardPhase, ImageLine, Message,
+    CardPhase, ImageLine, Message, Spent,
     block::{self, Style},
     words::{code, elapsed, line, link},
 };
@@ -26,6 +26,8 @@ pub struct SessionLine {
     pub since: Duration,
     /// How long ago it began.
     pub age: Duration,
+    /// All its turns' model requests.
+    pub spent: Spent,
     pub pull_request: Option<PullRequestLine>,
     pub thread_url: Option<String>,
     /// Whether the reader may stop it, and so gets a button.
@@ -201,6 +203,7 @@ impl SessionLine {
         let mut foot = vec![format!("for <@{}>", self.asker)];
         foot.extend(self.session.as_ref().map(|session| code(session.as_str(), 40)));
         foot.push(format!("begun {} ago", elapsed(self.age)));
+        foot.extend(self.spent.words());
         foot.extend(self.pull_request.as_ref().map(PullRequestLine::markup));
         foot.extend(self.thread_url.as_ref().map(|url| link(url, "thread")));
         let mut markup = format!("{} {repo} · {} · {}", self.stage.emoji(), self.stage.words(), elapsed(self.since));

@@ -417,6 +417,7 @@ fn line(name: &str, phase: CardPhase) -> SessionLine {
         stage: SessionStage::Live(phase),
         since: Duration::from_secs(75),
         age: Duration::from_secs(4_000),
+        spent: Spent::default(),
         pull_request: None,
         thread_url: Some("https://acme.slack.com/archives/C1/p12".to_owned()),
         stoppable: true,

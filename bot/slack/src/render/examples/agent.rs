@@ -9,7 +9,7 @@ use crate::{
     AgentCommand, StatusScope,
     render::{
         AgentHelp, AgentLink, AgentRepos, AgentStatus, AgentStop, AgentUnknown, CardPhase, ImageLine, ImageState, Linked, PullRequestLine,
-        PullRequestStanding, SessionLine, SessionStage,
+        PullRequestStanding, SessionLine, SessionStage, Spent,
     },
 };
 
@@ -101,6 +101,7 @@ pub(super) fn line(session: &str, phase: CardPhase) -> SessionLine {
         stage: SessionStage::Live(phase),
         since: Duration::from_secs(75),
         age: Duration::from_secs(4_000),
+        spent: Spent { micros: 120_000, unpriced_tokens: 0 },
         pull_request: None,
         thread_url: Some("https://longshore-demo.slack.com/archives/C0CHECKOUT/p1790000000000100".to_owned()),
         stoppable: true,
@@ -110,7 +111,7 @@ pub(super) fn line(session: &str, phase: CardPhase) -> SessionLine {
 /// A prompt that waits for somebody to pick its repository.
 pub(super) fn asking() -> SessionLine {
     let stage = SessionStage::Asking { question: "Which repository is this about?".to_owned() };
-    SessionLine { session: None, repo: None, stage, stoppable: false, ..line("s-1", CardPhase::Choosing) }
+    SessionLine { session: None, repo: None, stage, spent: Spent::default(), stoppable: false, ..line("s-1", CardPhase::Choosing) }
 }
 
 pub(super) fn idle_line(session: &str, standing: PullRequestStanding) -> SessionLine {
