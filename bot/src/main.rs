@@ -14,6 +14,7 @@ mod prices;
 mod routing;
 mod sandboxes;
 mod serve;
+mod thread;
 mod tools;
 mod warmup;
 

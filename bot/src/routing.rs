@@ -9,14 +9,16 @@ use longshore_session::{Ask, AskState, OutboxOwner, Phase, RepoName, RepositoryP
 use longshore_slack::{AgentHelp, Answer, Candidate, Message, Notice, PickerDone, RepositoryPicker, UnknownRepository};
 use tracing::Instrument;
 
-use crate::{app::App, conversation, home, outbox::Owed};
+use crate::{app::App, conversation, home, outbox::Owed, thread};
 
 /// How long a picker may be used.
 const PICKER_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Picks that routing learns from.
 const PICKS: u32 = 2_000;
-/// Messages of the thread that the classifier is given.
+/// Messages before a prompt that the classifier and the agent are given, beside the thread's first.
 const THREAD: usize = 30;
+/// Stands for the messages between that one and those.
+const LEFT_OUT: &str = "(left out here)";
 
 /// Routes in the background: the delivery's lane is free meanwhile, and the prompt is stored.
 pub fn route(app: &Arc<App>, ask: Ask) {
@@ -46,7 +48,7 @@ async fn try_route(app: &Arc<App>, mut ask: Ask) -> Result<()> {
     ask.prompt.context = thread_before(app, &ask).await;
     let request = Request {
         message: ask.prompt.text.clone(),
-        thread: ask.prompt.context.iter().map(|said| said.text.clone()).collect(),
+        thread: ask.prompt.context.iter().filter(|said| said.name != LEFT_OUT).map(|said| said.text.clone()).collect(),
         channel: Some(app.channel_name(&ask.thread.channel).await),
         corrections: picks(app).await?,
     };
@@ -187,21 +189,24 @@ async fn thread_before(app: &App, ask: &Ask) -> Vec<Said> {
     if ask.prompt.post == ask.thread.thread {
         return Vec::new();
     }
-    let page = match app.slack.replies(&ask.thread.channel, &ask.thread.thread, THREAD).await {
-        Ok(page) => page,
+    let (place, post) = (&ask.thread, &ask.prompt.post);
+    let tail = match app.slack.thread_tail(&place.channel, &place.thread, Some(post), THREAD).await {
+        Ok(tail) => tail,
         Err(error) => {
             tracing::warn!(%error, "cannot read the thread; going on with the message alone");
             return Vec::new();
         }
     };
     let mut said = Vec::new();
-    for reply in page.replies {
-        let Some(user) = reply.user.filter(|_| reply.bot_id.is_none() && reply.ts != ask.prompt.post) else { continue };
-        if reply.text.trim().is_empty() {
-            continue;
-        }
-        let name = app.person(&user).await.map_or_else(|_| user.to_string(), |person| person.name);
-        said.push(Said { name, text: reply.text });
+    if let Some(first) = &tail.first {
+        said.extend(thread::said(app, first).await);
+    }
+    if tail.left_out > 0 {
+        let text = format!("{} messages, which the tool `read_thread` gives", tail.left_out);
+        said.push(Said { name: LEFT_OUT.to_owned(), text });
+    }
+    for reply in &tail.newest {
+        said.extend(thread::said(app, reply).await);
     }
     said
 }

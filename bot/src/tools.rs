@@ -1,6 +1,7 @@
 //! What the gateway needs of the service: the agent's tools, git credentials, and what became of model requests.
 
 mod ask;
+mod read_thread;
 
 use std::sync::Arc;
 
@@ -73,6 +74,7 @@ impl Tools for AgentTools {
                 }),
             },
             ask::spec(),
+            read_thread::spec(),
         ]
     }
 
@@ -112,6 +114,7 @@ impl Tools for AgentTools {
                         Err(error) => Err(error.to_string()),
                     }
                 }
+                read_thread::READ_THREAD => read_thread::read(&self.0, &session, &arguments).await,
                 ATTACH_FILE => {
                     let Some(path) = text("path") else { return ToolResult::failed("`path` is missing: which file?") };
                     let wanted = Attachment { path, title: text("title"), comment: text("comment") };

@@ -15,12 +15,10 @@ use crate::{
     app::App,
     conversation,
     dispatch::command,
-    routing,
+    routing, thread,
     warmup::{self, Sign},
 };
 
-/// Begins what people say to each other in a session's thread.
-const ASIDE: &str = "aside:";
 /// Begins a prompt that joins the running turn instead of waiting for its end.
 const NOW: &str = "now:";
 /// The reaction that stops (❌).
@@ -52,7 +50,7 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
         }
         _ => {}
     }
-    if post.text.trim_start().to_lowercase().starts_with(ASIDE) {
+    if thread::is_aside(&post.text) {
         return Ok(());
     }
     if called {

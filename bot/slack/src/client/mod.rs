@@ -4,6 +4,7 @@ mod error;
 mod files;
 mod pace;
 mod read;
+mod tail;
 mod transport;
 mod write;
 
@@ -11,6 +12,7 @@ pub use error::{SlackError, SlackSetupError};
 pub use files::FileUpload;
 pub use pace::Priority;
 pub use read::{Bot, Membership, Profile, Reply, ReplyPage};
+pub use tail::{ThreadEnd, ThreadTail};
 pub use write::{EphemeralTo, Metadata, PostTo, Posted};
 
 pub(crate) use error::Repeatable;

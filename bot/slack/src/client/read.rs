@@ -65,7 +65,7 @@ pub enum Membership {
     Closed,
 }
 
-const PAGE: usize = 200;
+pub(super) const PAGE: usize = 200;
 
 impl SlackClient {
     pub async fn auth_test(&self) -> Result<Bot, SlackError> {
@@ -191,7 +191,7 @@ impl Reply {
     }
 }
 
-fn reply(raw: &Value) -> Option<Reply> {
+pub(super) fn reply(raw: &Value) -> Option<Reply> {
     let text = |field: &str| raw.get(field).and_then(Value::as_str);
     Some(Reply {
         ts: MessageTs::parse(text("ts")?).ok()?,

@@ -2,6 +2,8 @@
 
 mod text;
 
+pub use text::readable;
+
 use std::str::FromStr;
 
 use longshore_session::{ChannelId, InvalidId, MessageTs, SlackUserId, TeamId};

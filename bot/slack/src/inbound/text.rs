@@ -41,7 +41,7 @@ pub(super) fn mentions(raw: &str, user: &SlackUserId) -> bool {
 }
 
 /// The text as a person reads it, without mentions of `bot`.
-pub(super) fn readable(raw: &str, bot: &SlackUserId) -> String {
+pub fn readable(raw: &str, bot: &SlackUserId) -> String {
     let mut text = String::with_capacity(raw.len());
     let mut after_mention = false;
     for piece in pieces(raw) {

@@ -25,6 +25,7 @@ mod home;
 mod over_http;
 mod questions;
 mod queueing;
+mod reading;
 mod secrets;
 mod shortcut;
 mod stage;

@@ -25,6 +25,7 @@ const TOLD_HERE: &[&str] = &[
     "home",
     "questions",
     "queueing",
+    "reading",
     "secrets",
     "shortcut",
     "stopping",

@@ -57,6 +57,22 @@ impl Person {
         self.post_with(channel, NewPost { text: text.to_owned(), thread_ts: Some(thread_ts.to_owned()), files: Vec::new() })
     }
 
+    /// Replies that were posted before the app was there: no event tells of them.
+    pub fn replied_before(&self, channel: &str, thread_ts: &str, texts: impl IntoIterator<Item = String>) -> Result<(), PeopleError> {
+        self.shared.act(|state| {
+            self.writable(state, channel)?;
+            let root = state.message(channel, thread_ts).ok_or_else(|| PeopleError::NoSuchMessage(thread_ts.to_owned()))?.ts.clone();
+            let events = state.outgoing.len();
+            for text in texts {
+                let (text, blocks) = compose(state, &text);
+                let author = Author::Person { user: self.id.clone(), client_msg_id: uuid() };
+                state.post(channel, Draft { blocks, thread_ts: Some(root.clone()), ..Draft::by(author, &text) });
+            }
+            state.outgoing.truncate(events);
+            Ok(())
+        })
+    }
+
     pub fn post_with(&self, channel: &str, post: NewPost) -> Result<String, PeopleError> {
         self.shared.act(|state| {
             self.writable(state, channel)?;
