@@ -192,7 +192,7 @@ impl WorkspaceSetup {
                 bot_scopes: strings(BOT_SCOPES),
                 bot_events: strings(BOT_EVENTS),
                 slash_commands: strings(&["/agent"]),
-                message_shortcuts: vec![Shortcut { callback_id: "ask_about_message".into(), name: "Ask Longshore about this".into() }],
+                message_shortcuts: vec![Shortcut { callback_id: "ask_longshore".into(), name: "Ask Longshore about this".into() }],
                 delivery: Delivery::SocketMode,
             },
             limits: Limits::documented(),
@@ -270,4 +270,19 @@ fn room(id: &str, name: &str, kind: ChannelKind, members: &[&str]) -> Channel {
 
 fn direct(id: &str, user: &str, bot: &str) -> Channel {
     Channel { kind: ChannelKind::Im { user: user.into() }, ..room(id, "", ChannelKind::Public, &[user, bot]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demos_shortcuts_are_those_of_the_apps_manifest() {
+        let manifest = include_str!("../../../../manifests/slack-app.yaml");
+        let shortcuts = WorkspaceSetup::demo().app.message_shortcuts;
+        assert_eq!(manifest.matches("callback_id:").count(), shortcuts.len());
+        for Shortcut { callback_id, name } in shortcuts {
+            assert!(manifest.contains(&format!("callback_id: {callback_id}\n")) && manifest.contains(&format!("name: {name}\n")), "{name}");
+        }
+    }
 }
