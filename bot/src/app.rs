@@ -9,7 +9,7 @@ use std::{
 use longshore_classifier::Classifier;
 use longshore_github::GitHub;
 use longshore_sandbox::Engine;
-use longshore_session::{ChannelId, Clock, Person, RepoName, RepositoryManifest, SlackUserId, Store};
+use longshore_session::{ChannelId, Clock, Person, RepoName, RepositoryManifest, SessionId, SlackUserId, Store};
 use longshore_slack::{BotIdentity, SlackClient, SlackError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -99,6 +99,11 @@ impl App {
                 String::new()
             }
         }
+    }
+
+    /// Where a browser shows a session, for whoever has the link.
+    pub fn session_url(&self, session: &SessionId) -> String {
+        format!("{}/sessions/{session}?key={}", self.config.http.public_url(), self.sandboxes.page_key(session))
     }
 
     pub fn manifest(&self, repo: &RepoName) -> Option<&RepositoryManifest> {

@@ -146,6 +146,8 @@ pub struct ImageSection {
 pub struct HttpSection {
     /// Health, and Slack's requests in `http` mode.
     pub listen: SocketAddr,
+    /// Where browsers reach that (`https://longshore.example.com`), for links; by the address itself where it is not given.
+    pub public_url: Option<String>,
     /// Scripts that read sessions show the token in this variable. Where it is empty, sessions are not served.
     pub api_token_env: String,
 }
@@ -227,6 +229,11 @@ impl Config {
                 bail!("{}: `{section}.{key}` is no address: {error}", self.place(section, key));
             }
         }
+        if let Some(url) = &self.http.public_url
+            && !url.parse::<url::Url>().is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+        {
+            bail!("{}: `http.public_url` is no address that a browser opens", self.place("http", "public_url"));
+        }
         if let Some(threshold) = self.model.classifier_threshold
             && !(0.0..=1.0).contains(&threshold)
         {
@@ -307,9 +314,19 @@ impl Default for SandboxSection {
     }
 }
 
+impl HttpSection {
+    /// Without a slash at its end.
+    pub fn public_url(&self) -> String {
+        match &self.public_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("http://{}", self.listen),
+        }
+    }
+}
+
 impl Default for HttpSection {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8787)), api_token_env: String::new() }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8787)), public_url: None, api_token_env: String::new() }
     }
 }
 

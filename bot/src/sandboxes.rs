@@ -59,6 +59,17 @@ impl Sandboxes {
         SandboxToken::from_text(format!("lsx_{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest)))
     }
 
+    /// What opens a session's page, for whoever has it; derived as the tokens are.
+    pub fn page_key(&self, session: &SessionId) -> String {
+        page_key(&self.secret, session)
+    }
+
+    /// The same, for whoever serves the pages.
+    pub fn page_keys(&self) -> impl Fn(&SessionId) -> String + Send + Sync + 'static + use<> {
+        let secret = self.secret.clone();
+        move |session| page_key(&secret, session)
+    }
+
     /// A text from the sandbox that people shall see, without the token in any form in which the sandbox has it.
     pub fn without_token(&self, id: &SandboxId, text: &str) -> String {
         let token = self.token(id);
@@ -143,6 +154,14 @@ impl Sandboxes {
     fn lock(&self) -> MutexGuard<'_, HashMap<SandboxId, SessionId>> {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn page_key(secret: &[u8], session: &SessionId) -> String {
+    // HMAC takes keys of any length.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else { return SandboxToken::random().expose().to_owned() };
+    mac.update(b"session page ");
+    mac.update(session.as_str().as_bytes());
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
 }
 
 fn gateway_url(port: u16) -> String {

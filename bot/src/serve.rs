@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use longshore_api::{Api, ApiToken, Reported};
+use longshore_api::{Api, ApiToken, PageKeys, Reported};
 use longshore_classifier::{Classifier, RoutingRules};
 use longshore_gateway::{EgressRule, Gateway, GatewayConfig, GatewayParts, GitUpstream, LlmUpstream, Unlimited};
 use longshore_github::{ConfigError, GitHub, GitHubConfig};
@@ -307,7 +307,8 @@ async fn serve_http(
         Some(ApiToken::new(app.config.secret("http", "api_token_env", &section.api_token_env)?))
     };
     let warmups = Reported::new(move || serde_json::to_value(record.latest()).unwrap_or_default());
-    let mut router = longshore_api::router(Api { store: app.store.clone(), token, not_ready, warmups });
+    let mut router =
+        longshore_api::router(Api { store: app.store.clone(), token, pages: PageKeys::new(app.sandboxes.page_keys()), not_ready, warmups });
     if app.config.slack.mode == SlackMode::Http {
         let section = &app.config.slack;
         let secret = app.config.secret("slack", "signing_secret_env", &section.signing_secret_env)?;

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod page;
+
 use std::sync::Arc;
 
 use axum::{
@@ -15,6 +17,8 @@ use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 use tokio::sync::watch;
 
+pub use page::PageKeys;
+
 /// Sessions in one list.
 const LISTED: u32 = 100;
 /// Events in one answer.
@@ -26,6 +30,8 @@ pub struct Api {
     pub store: Store,
     /// None: sessions are not served.
     pub token: Option<ApiToken>,
+    /// Make the links to sessions' pages.
+    pub pages: PageKeys,
     /// What keeps the service from taking mentions; empty when nothing does.
     pub not_ready: watch::Receiver<Vec<String>>,
     /// The latest warm-up signals, newest first.
@@ -69,6 +75,8 @@ pub fn router(api: Api) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(readyz))
+        .route("/sessions/{id}", get(page::page))
+        .route("/sessions.css", get(page::style))
         .route("/v1/images", get(images))
         .route("/v1/sessions", get(sessions))
         .route("/v1/warmups", get(warmups))
@@ -212,8 +220,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), Arc::new(ManualClock::at(Timestamp(1)))).unwrap();
         let (_keep, not_ready) = watch::channel(not_ready.iter().map(|reason| (*reason).to_owned()).collect());
+        let pages = PageKeys::new(|session| format!("key of {session}"));
         let warmups = Reported::new(|| json!([]));
-        let api = Api { store, token: token.map(ApiToken::new), not_ready, warmups };
+        let api = Api { store, token: token.map(ApiToken::new), pages, not_ready, warmups };
         let mut request = Request::get(path);
         if let Some(shown) = shown {
             request = request.header(AUTHORIZATION, format!("Bearer {shown}"));
@@ -233,6 +242,24 @@ mod tests {
         assert_eq!(status(Some("t"), "/v1/warmups", None, &[]).await, StatusCode::UNAUTHORIZED);
         assert_eq!(status(Some("t"), "/v1/sessions/s-none", Some("t"), &[]).await, StatusCode::NOT_FOUND);
         assert_eq!(status(Some("t"), "/v1/sessions/..%2f", Some("t"), &[]).await, StatusCode::NOT_FOUND);
+    }
+
+    #[tokio::test]
+    async fn a_page_wants_its_key_and_has_no_scripts() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), Arc::new(ManualClock::at(Timestamp(1)))).unwrap();
+        let (_keep, not_ready) = watch::channel(Vec::new());
+        let pages = PageKeys::new(|session| format!("key-of-{session}"));
+        let router = router(Api { store, token: None, pages, not_ready, warmups: Reported::new(|| json!([])) });
+        for path in
+            ["/sessions/s-none", "/sessions/s-none?key=", "/sessions/s-none?key=key-of-s-other", "/sessions/s-none?key=key-of-s-none"]
+        {
+            let answer = router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");
+            let policy = answer.headers()["content-security-policy"].to_str().unwrap();
+            assert!(policy.starts_with("default-src 'none'") && !policy.contains("script"), "{policy}");
+            assert_eq!(answer.headers()["referrer-policy"], "no-referrer");
+        }
     }
 
     #[tokio::test]

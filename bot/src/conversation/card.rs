@@ -207,7 +207,7 @@ pub fn draw(app: &App, record: &SessionRecord, state: &SessionState, view: &View
         step: seen.step.clone(),
         elapsed: seen.at(Phase::TurnEnded).unwrap_or(now).since(seen.started.unwrap_or(now)),
         spent: seen.spent,
-        session_url: None,
+        session_url: Some(app.session_url(&record.id)),
         rerouting: if turn == TurnId(1) { Rerouting::Offered } else { Rerouting::Closed },
     };
     card.render()

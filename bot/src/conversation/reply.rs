@@ -49,7 +49,7 @@ pub fn final_reply(
         }),
         verified: verified(ended, view, &seen),
         spent: seen.spent,
-        session_url: None,
+        session_url: Some(ended.session_url.clone()),
         receipt: receipt(ended.prompt, &seen),
         note: ended.note.clone(),
     };
@@ -87,6 +87,7 @@ pub struct Ended<'a> {
     /// What verifies work in this repository.
     pub check_command: Option<&'a str>,
     pub note: Option<String>,
+    pub session_url: String,
 }
 
 /// What the service can say about the work by itself.

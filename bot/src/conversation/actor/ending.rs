@@ -129,7 +129,16 @@ impl Actor {
             tracing::warn!(%turn, failure = reply::kind(failure), what_to_do = longshore_slack::failure_words(failure).1, "the turn failed");
         }
         let check_command = self.app.manifest(&self.record.repo).and_then(|manifest| manifest.check_command());
-        let ended = Ended { turn, prompt: &prompt, inserted: &inserted, outcome: &outcome, standing, check_command, note };
+        let ended = Ended {
+            turn,
+            prompt: &prompt,
+            inserted: &inserted,
+            outcome: &outcome,
+            standing,
+            check_command,
+            note,
+            session_url: self.app.session_url(&self.record.id),
+        };
         batch.outbox = reply::final_reply(&self.record, &self.state, &self.view, &ended)?;
         self.paint_last(turn);
         self.drop_condemned().await;

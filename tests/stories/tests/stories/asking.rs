@@ -32,7 +32,7 @@ fn a_mention_becomes_a_pull_request_and_a_colleague_goes_on_with_it() {
           ✅ Accept a coupon on its last day
           ✅ Run the test again and open a pull request
           Asked by @ana · (time) · (tokens) · session `s-…`
-          [Wrong repository]
+          [Open session](http://127.0.0.1:…/sessions/s-…?key=…) [Wrong repository]
 
           longshore APP  (clock)
           💡 I can reproduce it: `python3 -m unittest tests.test_coupon_dates` fails. The cause is in `storefront/coupons.py`; mending it now.
@@ -48,7 +48,7 @@ fn a_mention_becomes_a_pull_request_and_a_colleague_goes_on_with_it() {
           classified (time) · sandbox (time) · sync (time) · first token (time) · turn (time)
           Models: (tokens)
           session `s-…`
-          [Open pull request](http://127.0.0.1:…/acme/storefront/pull/N)
+          [Open pull request](http://127.0.0.1:…/acme/storefront/pull/N) [Open session](http://127.0.0.1:…/sessions/s-…?key=…)
         "#);
         let pull = thread.pull().await?;
         let permalink = format!("/archives/C0ROOM1/p{}", thread.ts.replace('.', ""));
@@ -221,7 +221,7 @@ fn a_question_about_a_repository_changes_nothing() {
           *acme/courier* on `longshore/s-…`
           Why here: words in common with acme/courier: delivery, driver, plan
           Asked by @chiyo · (time) · (tokens) · session `s-…`
-          [Wrong repository]
+          [Open session](http://127.0.0.1:…/sessions/s-…?key=…) [Wrong repository]
 
           longshore APP  (clock)
           ✅ *Done*, @chiyo.
@@ -233,6 +233,7 @@ fn a_question_about_a_repository_changes_nothing() {
           classified (time) · sandbox (time) · sync (time) · first token (time) · turn (time)
           Models: (tokens)
           session `s-…`
+          [Open session](http://127.0.0.1:…/sessions/s-…?key=…)
         "#);
         assert_eq!(thread.session().await?.repository, "acme/courier");
         assert_eq!(thread.pulls().await?, []);

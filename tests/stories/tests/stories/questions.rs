@@ -68,8 +68,8 @@ fn a_question_with_options_is_answered_by_a_button_and_the_session_goes_on() {
           🙋 Waiting for an answer · acme/storefront
           *acme/storefront* on `longshore/s-…`
           Why here: the message names it
-          Asked by @ana · (time) · session `s-…`
-          [Stop] [Wrong repository]
+          Asked by @ana · (time) · (tokens) · session `s-…`
+          [Stop] [Open session](http://127.0.0.1:…/sessions/s-…?key=…) [Wrong repository]
 
           longshore APP  (clock)
           🙋 @ana, *I need an answer to go on:*
@@ -81,7 +81,9 @@ fn a_question_with_options_is_answered_by_a_button_and_the_session_goes_on() {
           🙋 *I go on with the answer to my question above.* It can wait; nothing runs meanwhile.
           Nothing is changed yet.
           classified (time) · sandbox (time) · sync (time) · first token (time) · turn (time)
+          Models: (tokens)
           session `s-…`
+          [Open session](http://127.0.0.1:…/sessions/s-…?key=…)
         "#);
 
         stage.slack.person("U0CHIYO").slash(room, "/agent status channel").await?;
@@ -103,8 +105,8 @@ fn a_question_with_options_is_answered_by_a_button_and_the_session_goes_on() {
           ✅ Done · acme/storefront
           *acme/storefront* on `longshore/s-…`
           Why here: the message names it
-          Asked by @ana · (time) · session `s-…`
-          [Wrong repository]
+          Asked by @ana · (time) · (tokens) · session `s-…`
+          [Open session](http://127.0.0.1:…/sessions/s-…?key=…) [Wrong repository]
 
           longshore APP  (clock) (edited)
           🙋 *I asked:*
@@ -115,19 +117,24 @@ fn a_question_with_options_is_answered_by_a_button_and_the_session_goes_on() {
           🙋 *I go on with the answer to my question above.* It can wait; nothing runs meanwhile.
           Nothing is changed yet.
           classified (time) · sandbox (time) · sync (time) · first token (time) · turn (time)
+          Models: (tokens)
           session `s-…`
+          [Open session](http://127.0.0.1:…/sessions/s-…?key=…)
 
           longshore APP  (clock) (edited)
           ✅ Done · acme/storefront
           *acme/storefront* on `longshore/s-…`
           Why here: the message names it
-          Asked by @ben · (time) · session `s-…`
+          Asked by @ben · (time) · (tokens) · session `s-…`
+          [Open session](http://127.0.0.1:…/sessions/s-…?key=…)
 
           longshore APP  (clock)
           ✅ *Done*, @ben.
           It is taken now, with a warning.
           sandbox (time) · sync (time) · first token (time) · turn (time)
+          Models: (tokens)
           session `s-…`
+          [Open session](http://127.0.0.1:…/sessions/s-…?key=…)
         "#);
         assert_eq!(thread.sessions().await?.len(), 1, "the answer went to the same session");
         ensure!(action_id(&thread.messages("question")[0], "answer").is_none(), "the buttons are still there");

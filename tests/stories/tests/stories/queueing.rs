@@ -59,8 +59,8 @@ fn a_prompt_with_now_joins_the_running_turn_and_one_reply_answers_both() {
           ✅ Done · acme/storefront
           *acme/storefront* on `longshore/s-…`
           Why here: the message names it
-          Asked by @ana · (time) · session `s-…`
-          [Wrong repository]
+          Asked by @ana · (time) · (tokens) · session `s-…`
+          [Open session](http://127.0.0.1:…/sessions/s-…?key=…) [Wrong repository]
 
           Ben Okafor  (clock)
           @longshore NOW: mention the tax, too
@@ -74,7 +74,9 @@ fn a_prompt_with_now_joins_the_running_turn_and_one_reply_answers_both() {
           The totals are looked at, and the tax is mentioned.
           This answers the prompt that joined the work on the way, too.
           classified (time) · sandbox (time) · sync (time) · first token (time) · turn (time)
+          Models: (tokens)
           session `s-…`
+          [Open session](http://127.0.0.1:…/sessions/s-…?key=…)
         "#);
         Ok(())
     });

@@ -43,7 +43,7 @@ fn a_word_in_the_thread_stops_the_turn_and_the_next_reply_goes_on() {
           *acme/storefront* on `longshore/s-…`
           Why here: the message names it
           Asked by @ana · (time) · (tokens) · session `s-…`
-          [Wrong repository]
+          [Open session](http://127.0.0.1:…/sessions/s-…?key=…) [Wrong repository]
 
           Ben Okafor  (clock)
           Stop
@@ -54,7 +54,7 @@ fn a_word_in_the_thread_stops_the_turn_and_the_next_reply_goes_on() {
           classified (time) · sandbox (time) · sync (time) · first token (time) · turn (time)
           Models: (tokens)
           session `s-…`
-          [Create pull request]
+          [Create pull request] [Open session](http://127.0.0.1:…/sessions/s-…?key=…)
         "#);
         let session = thread.session().await?;
         let head = stage.github.branch_head("acme/storefront", &session.branch).await?.context("the work so far was pushed")?;

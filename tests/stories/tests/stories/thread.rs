@@ -200,6 +200,10 @@ fn redacted_word(word: &str) -> String {
             word.replace_range(at + begins.len()..at + begins.len() + run, "…");
         }
     }
+    if let Some(at) = word.find("?key=") {
+        let end = word[at..].find(')').map_or(word.len(), |end| at + end);
+        word.replace_range(at + 5..end, "…");
+    }
     if let Some(at) = word.find("/pull/") {
         let number = &word[at + 6..];
         let run = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());

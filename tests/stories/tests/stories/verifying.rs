@@ -42,7 +42,7 @@ fn the_check_runs_on_what_was_pushed_and_its_end_is_told() {
           classified (time) · sandbox (time) · sync (time) · first token (time) · turn (time)
           Models: (tokens)
           session `s-…`
-          [Create pull request]
+          [Create pull request] [Open session](http://127.0.0.1:…/sessions/s-…?key=…)
         "#);
         let session = thread.session().await?;
         let head = stage.github.branch_head(STOREFRONT, &session.branch).await?.context("nothing was pushed")?;

@@ -29,7 +29,7 @@ fn changes_without_a_pull_request_are_offered_with_a_button() {
           *acme/dashboard* on `longshore/s-…`
           Why here: the message names it
           Asked by @ana · (time) · (tokens) · session `s-…`
-          [Wrong repository]
+          [Open session](http://127.0.0.1:…/sessions/s-…?key=…) [Wrong repository]
 
           longshore APP  (clock)
           ✅ *Done*, @ana.
@@ -39,7 +39,7 @@ fn changes_without_a_pull_request_are_offered_with_a_button() {
           classified (time) · sandbox (time) · sync (time) · first token (time) · turn (time)
           Models: (tokens)
           session `s-…`
-          [Create pull request]
+          [Create pull request] [Open session](http://127.0.0.1:…/sessions/s-…?key=…)
         "#);
         assert_eq!(thread.pulls().await?, []);
 
