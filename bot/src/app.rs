@@ -16,6 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     config::Config,
     conversation::{Conversations, Easel},
+    dispatch::Threads,
     home::Homes,
     images::Images,
     intake::Acknowledged,
@@ -50,6 +51,7 @@ pub struct App {
     pub tasks: TaskTracker,
     pub shutdown: CancellationToken,
     pub people: People,
+    pub threads: Threads,
     pub pulls: Pulls,
     pub homes: Homes,
     pub warmups: Warmups,

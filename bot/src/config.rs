@@ -64,6 +64,9 @@ pub struct SlackSection {
     pub signing_secret_env: String,
     #[serde(default = "slack_api")]
     pub api_url: String,
+    /// Days after which an idle session takes no replies any more that do not name the bot.
+    #[serde(default = "live_days")]
+    pub live_days: u64,
 }
 
 /// Who gets anything at all. An empty list lets nobody in; `*` lets everybody in that the other lists let in.
@@ -350,6 +353,10 @@ fn slack_app_token() -> String {
 
 fn slack_signing_secret() -> String {
     "SLACK_SIGNING_SECRET".to_owned()
+}
+
+fn live_days() -> u64 {
+    7
 }
 
 fn slack_api() -> String {

@@ -87,6 +87,7 @@ pub async fn serve(file: &Path) -> Result<()> {
         tasks: TaskTracker::new(),
         shutdown: shutdown.clone(),
         people: People::default(),
+        threads: dispatch::Threads::default(),
         pulls: Pulls::default(),
         homes: Homes::default(),
         warmups: Warmups::new(vec![Arc::clone(&record) as Arc<dyn Warmth>]),

@@ -5,6 +5,7 @@ mod agent_words;
 mod attach;
 mod card;
 mod check;
+mod credit;
 mod easel;
 mod files;
 mod prepare;

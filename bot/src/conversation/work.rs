@@ -6,7 +6,10 @@ use longshore_github::{As, PullRequestDraft, Readiness};
 use longshore_sandbox::Exec;
 use longshore_session::{Person, PullRequestRef, PullRequestStyle, RepositoryManifest, SandboxId, SavedWork, SessionRecord, TurnFailure};
 
-use super::prepare::{failure, tail};
+use super::{
+    credit,
+    prepare::{failure, tail},
+};
 use crate::{app::App, config::PersonSection, home};
 
 const PUSH_TIMEOUT: Duration = Duration::from_secs(300);
@@ -19,6 +22,8 @@ git add --all
 if ! git diff --cached --quiet; then
   printf '%s\n' "$message" | git commit --quiet --no-verify --cleanup=strip --file=-
 fi
+# Not worth losing the work for.
+credit || echo "the co-authors could not be noted" >&2
 head=$(git rev-parse HEAD)
 pushed=$(git rev-parse --quiet --verify "refs/remotes/origin/$BRANCH" || true)
 ahead=$(git rev-list --count "origin/$BASE..HEAD")
@@ -31,18 +36,28 @@ echo "ahead=$ahead"
 echo "stat=$(git diff --shortstat "origin/$BASE...HEAD")"
 "#;
 
+/// What commits say.
+#[derive(Debug, Clone, Copy)]
+pub struct CommitWords<'a> {
+    /// Of the commit of what the agent left uncommitted.
+    pub message: &'a str,
+    /// From [`credit::credits`].
+    pub credits: &'a str,
+}
+
 /// Commits and pushes. Doing it twice changes nothing the second time.
 pub async fn save(
     app: &App,
     record: &SessionRecord,
     manifest: &RepositoryManifest,
     sandbox: &SandboxId,
-    message: &str,
+    commit: CommitWords<'_>,
 ) -> Result<SavedWork, TurnFailure> {
-    let exec = Exec::shell(SAVE)
+    let exec = Exec::shell(format!("{}{SAVE}", credit::SCRIPT))
+        .variable("CREDITS", commit.credits)
         .variable("BASE", &manifest.base_branch)
         .variable("BRANCH", record.id.branch())
-        .stdin(message.to_owned())
+        .stdin(commit.message.to_owned())
         .timeout(PUSH_TIMEOUT)
         .output_limit(16 << 10);
     let output = app.engine.exec(sandbox, exec).await.map_err(|error| failure(&error))?;

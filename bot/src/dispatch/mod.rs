@@ -7,7 +7,10 @@ mod command;
 mod home;
 mod post;
 mod shortcut;
+mod talk;
 mod view;
+
+pub use talk::Threads;
 
 use std::{sync::Arc, time::Duration};
 

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use longshore_session::{
-    Ask, AskState, ChannelId, Command, InboxRow, MessageTs, Phase, Prompt, PromptFile, PromptId, Rejection, SessionRecord, SlackUserId,
-    ThreadKey, Which,
+    Ask, AskState, ChannelId, Command, InboxRow, MessageTs, Phase, Prompt, PromptFile, PromptId, Rejection, Said, SessionRecord,
+    SlackUserId, ThreadKey, Which,
 };
 use longshore_slack::{DeletedPost, EditedPost, EphemeralTo, FileRef, Message, Notice, Post, Reaction, SlackError, StatusScope};
 use sha2::{Digest, Sha256};
 
-use super::access::{self, Direct, Place};
+use super::{
+    access::{self, Direct, Place},
+    talk::{self, Bots},
+};
 use crate::{
     app::App,
     conversation,
@@ -26,9 +29,9 @@ const STOP_REACTION: &str = "x";
 
 pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
     let thread = ThreadKey { team: post.team.clone(), channel: post.channel.clone(), thread: post.thread().clone() };
-    let called = post.mentions_bot || post.is_direct();
+    let called = if post.mentions_bot || post.is_direct() { Called::Yes } else { Called::No };
     let sessions = if post.thread_ts.is_some() { app.store.sessions_of(thread.clone()).await? } else { Vec::new() };
-    if !called && sessions.is_empty() {
+    if called == Called::No && sessions.is_empty() {
         return Ok(());
     }
     let direct = if post.is_direct() { Direct::Yes } else { Direct::No };
@@ -36,15 +39,19 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
     if let Err(refusal) = access::check(&app.config.access, place, &post.user) {
         tracing::info!(user = %post.user, channel = %post.channel, ?refusal, "not allowed");
         // Talk between others in a thread is no request, so it needs no refusal.
-        return if called { whisper(app, &post.channel, Some(thread.thread), &post.user, refusal.render()).await } else { Ok(()) };
+        return if called == Called::Yes {
+            whisper(app, &post.channel, Some(thread.thread), &post.user, refusal.render()).await
+        } else {
+            Ok(())
+        };
     }
     let (asked, when) = begins_with_now(post.text.trim());
     match asked.to_lowercase().as_str() {
         "" if !post.files.is_empty() => {}
-        "" if called => return whisper(app, &post.channel, Some(thread.thread), &post.user, Notice::Empty.render()).await,
+        "" if called == Called::Yes => return whisper(app, &post.channel, Some(thread.thread), &post.user, Notice::Empty.render()).await,
         "" => return Ok(()),
         "stop" if post.thread_ts.is_some() => return stop(app, &thread, &sessions, &post.user).await,
-        "status" if called => {
+        "status" if called == Called::Yes => {
             let status = command::status(app, StatusScope::Mine, &post.user, &post.channel).await?;
             return whisper(app, &post.channel, Some(thread.thread), &post.user, status).await;
         }
@@ -53,14 +60,22 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
     if thread::is_aside(&post.text) {
         return Ok(());
     }
-    if called {
+    let said = match sessions.first() {
+        Some(session) => match before(app, &thread, session, &post, called).await? {
+            Some(said) => said,
+            None => return Ok(()),
+        },
+        // Routing reads what was said before a session's first prompt.
+        None => Vec::new(),
+    };
+    if called == Called::Yes {
         warmup::notice(app, Sign::PromptArrived, &post.user, Some(&post.channel), Some(post.text.clone()));
     }
     let prompt = Prompt {
         id: prompt_id(&post.channel, &post.ts),
         author: app.person(&post.user).await?,
         text: words_of(asked, &post.files),
-        context: Vec::new(),
+        context: said,
         files: post.files.into_iter().map(prompt_file).collect(),
         post: post.ts.clone(),
         received: row.delivery.received,
@@ -88,6 +103,24 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// Whether a post calls the bot by its name, or speaks to it alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Called {
+    Yes,
+    No,
+}
+
+/// What was said in a session's thread before a prompt. None where the post is no prompt but talk: it goes along with the next one.
+async fn before(app: &Arc<App>, thread: &ThreadKey, session: &SessionRecord, post: &Post, called: Called) -> Result<Option<Vec<Said>>> {
+    if called == Called::No && (talk::is_to_somebody_else(app, post) || !talk::is_live(app, session)) {
+        return Ok(None);
+    }
+    let standing = conversation::standing(app, &session.id).await?;
+    let heard = talk::heard(app, thread, &standing.state, &post.ts).await;
+    // Where bots answer each other, only a name tells who is meant.
+    Ok((called == Called::Yes || heard.bots == Bots::None).then_some(heard.said))
 }
 
 /// Whether a prompt joins the running turn.

@@ -85,6 +85,17 @@ impl SlackClient {
 
     /// A thread's messages with their metadata, at most `cap`. Needs `channels:history` and its like.
     pub async fn replies(&self, channel: &ChannelId, thread: &MessageTs, cap: usize) -> Result<ReplyPage, SlackError> {
+        self.replies_since(channel, thread, None, cap).await
+    }
+
+    /// As [`SlackClient::replies`], from this message on. The thread's first message may come along.
+    pub async fn replies_since(
+        &self,
+        channel: &ChannelId,
+        thread: &MessageTs,
+        oldest: Option<&MessageTs>,
+        cap: usize,
+    ) -> Result<ReplyPage, SlackError> {
         let mut page = ReplyPage { replies: Vec::new(), truncated: false };
         let mut cursor = String::new();
         loop {
@@ -95,6 +106,9 @@ impl SlackClient {
                 ("limit", left.min(PAGE).to_string()),
                 ("include_all_metadata", "true".to_owned()),
             ];
+            if let Some(oldest) = oldest {
+                fields.extend([("oldest", oldest.to_string()), ("inclusive", "true".to_owned())]);
+            }
             if !cursor.is_empty() {
                 fields.push(("cursor", std::mem::take(&mut cursor)));
             }

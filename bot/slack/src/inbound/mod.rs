@@ -79,6 +79,8 @@ pub struct Post {
     /// As a person reads it: without the bot's mention, with Slack's markup and entities resolved.
     pub text: String,
     pub mentions_bot: bool,
+    /// Whom the text speaks to by a mention at its very beginning; may be the bot.
+    pub addressee: Option<SlackUserId>,
     pub files: Vec<FileRef>,
 }
 
@@ -362,6 +364,7 @@ fn post(team: TeamId, event: &Value, bot: &BotIdentity) -> Parsed<Post> {
         thread_ts,
         user: id::<SlackUserId>(event, "/user")?,
         mentions_bot: text::mentions(raw, &bot.user) || text_at(event, "/type") == Some("app_mention"),
+        addressee: text::addressee(raw),
         text: text::readable(raw, &bot.user),
         files: files.iter().filter_map(FileRef::read).collect(),
     })

@@ -40,6 +40,14 @@ pub(super) fn mentions(raw: &str, user: &SlackUserId) -> bool {
     pieces(raw).iter().any(|piece| matches!(piece, Piece::Markup(markup) if is_mention_of(markup, user)))
 }
 
+/// Whom a text that begins with a mention speaks to.
+pub(super) fn addressee(raw: &str) -> Option<SlackUserId> {
+    match pieces(raw.trim_start()).first() {
+        Some(Piece::Markup(markup)) => SlackUserId::parse(labelled(markup).0.strip_prefix('@')?).ok(),
+        Some(Piece::Plain(_)) | None => None,
+    }
+}
+
 /// The text as a person reads it, without mentions of `bot`.
 pub fn readable(raw: &str, bot: &SlackUserId) -> String {
     let mut text = String::with_capacity(raw.len());
@@ -119,6 +127,15 @@ mod tests {
             ("<@UBOT>", ""),
         ] {
             assert_eq!(readable(raw, &bot()), expected, "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_text_speaks_to_whom_it_names_first() {
+        let to = |raw: &str| addressee(raw).map(String::from);
+        assert_eq!(to(" <@U2|ben> can you look?"), Some("U2".to_owned()));
+        for raw in ["ask <@U2>", "<!here> all", "<#C1>", "<@>", ""] {
+            assert_eq!(to(raw), None, "{raw}");
         }
     }
 

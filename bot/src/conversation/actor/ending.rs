@@ -14,9 +14,9 @@ use super::{Actor, Batch, Done};
 use crate::{
     app::App,
     conversation::{
-        agent_words, check,
+        agent_words, check, credit,
         reply::{self, Ended},
-        work,
+        work::{self, CommitWords},
     },
     overview,
 };
@@ -43,6 +43,7 @@ impl Actor {
             return Ok(());
         };
         let message = agent_words::commit_message(self.subject(prompt), outcome);
+        let credits = credit::credits(self.state.activity.inserted());
         // A check that the end of the service broke off: what it wrote is not the turn's.
         let broken_off = self.view.turn(turn).checking;
         let (app, record) = (Arc::clone(&self.app), self.record.clone());
@@ -53,7 +54,7 @@ impl Actor {
                 // The work was pushed before the check began.
                 return Done::Saved { turn, result: None };
             }
-            let result = work::save(&app, &record, &manifest, &sandbox, &message).await;
+            let result = work::save(&app, &record, &manifest, &sandbox, CommitWords { message: &message, credits: &credits }).await;
             Done::Saved { turn, result: Some(result) }
         };
         self.tasks.spawn(task.in_current_span());

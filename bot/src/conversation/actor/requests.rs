@@ -12,7 +12,8 @@ use crate::{
     conversation::{
         POSTS_PER_TURN, agent_words,
         attach::{News, Taken},
-        work::{self, Description},
+        credit,
+        work::{self, CommitWords, Description},
     },
     outbox::{FileToSend, OwedFile},
 };
@@ -30,6 +31,7 @@ impl Actor {
             return;
         };
         let title = title.unwrap_or_else(|| work::shortened(self.subject(&prompt), 100));
+        let credits = credit::credits(self.state.activity.inserted());
         let done = done.unwrap_or_else(|| self.view.turn(turn).answer);
         let asked = match self.view.answered_by(&prompt.id) {
             Some(question) => format!("{}\n\n{}: {}", self.record.title, question.text, prompt.text),
@@ -42,7 +44,8 @@ impl Actor {
         let task = async move {
             let result = async {
                 if let Some(sandbox) = sandbox {
-                    let saved = work::save(&app, &record, &manifest, &sandbox, &title).await.map_err(|failure| {
+                    let words = CommitWords { message: &title, credits: &credits };
+                    let saved = work::save(&app, &record, &manifest, &sandbox, words).await.map_err(|failure| {
                         let (what, next) = longshore_slack::failure_words(&failure);
                         format!("{what} {next}")
                     })?;

@@ -88,7 +88,7 @@ impl State {
     pub(super) fn post(&mut self, channel: &str, draft: Draft) -> String {
         let ts = self.next_ts();
         let mentioned = draft.text.contains(&format!("<@{}>", self.bot_user())) || draft.text.contains(&format!("<@{}|", self.bot_user()));
-        let by_person = draft.author != Author::App;
+        let by_person = matches!(draft.author, Author::Person { .. });
         let thread_ts = draft.thread_ts.clone();
         let blocks = draft.blocks.into_iter().map(|block| self.with_ids(block)).collect();
         let message = Message {

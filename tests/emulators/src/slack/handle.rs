@@ -13,10 +13,11 @@ use tokio::net::TcpListener;
 
 use super::calls::{Call, CallLog};
 use super::changes::{Change, ChangeKind};
+use super::conversation::Draft;
 use super::delivery::{self, DeliveryRecord, Disconnect, Dispatcher, Envelope};
 use super::faults::Fault;
 use super::limits::Limits;
-use super::message::Metadata;
+use super::message::{Author, Metadata};
 use super::people::{self, PeopleError, Person};
 use super::render::thread_text;
 use super::setup::{ChannelKind, ChannelLife, Delivery, UserKind, WorkspaceSetup};
@@ -24,6 +25,15 @@ use super::shared::Shared;
 use super::state::State;
 use super::web;
 use super::wire::{Wire, WireListener};
+
+/// An app in the workspace that is not the one under test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherApp {
+    /// Of its bot user (`U…`).
+    pub user: String,
+    /// `B…`
+    pub bot: String,
+}
 
 /// Starts emulators.
 #[derive(Debug)]
@@ -176,6 +186,13 @@ impl SlackHandle {
     #[must_use]
     pub fn person(&self, user: &str) -> Person {
         Person::new(self.shared.clone(), user)
+    }
+
+    /// Replies in a thread as another app's bot; returns the message's ts.
+    pub fn reply_as_other_app(&self, app: &OtherApp, channel: &str, thread_ts: &str, text: &str) -> String {
+        let author = Author::OtherApp { user: app.user.clone(), bot: app.bot.clone() };
+        let draft = Draft { thread_ts: Some(thread_ts.to_owned()), ..Draft::by(author, text) };
+        self.shared.act(|state| state.post(channel, draft))
     }
 
     /// All messages of a channel, replies among them, oldest first.

@@ -25,8 +25,16 @@ pub(super) struct Message {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Author {
-    Person { user: String, client_msg_id: String },
+    Person {
+        user: String,
+        client_msg_id: String,
+    },
     App,
+    /// Another app's bot.
+    OtherApp {
+        user: String,
+        bot: String,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -52,7 +60,7 @@ impl Message {
 
     pub(super) fn user<'a>(&'a self, state: &'a State) -> &'a str {
         match &self.author {
-            Author::Person { user, .. } => user,
+            Author::Person { user, .. } | Author::OtherApp { user, .. } => user,
             Author::App => state.bot_user(),
         }
     }
@@ -68,6 +76,9 @@ impl Message {
                 out.insert("client_msg_id".into(), json!(client_msg_id));
             }
             Author::App => out.extend(app_fields(state)),
+            Author::OtherApp { bot, .. } => {
+                out.insert("bot_id".into(), json!(bot));
+            }
         }
         out.insert("text".into(), json!(self.text));
         out.insert("team".into(), json!(state.setup.team.id));

@@ -24,7 +24,7 @@ pub use changes::{Change, ChangeKind};
 pub use clock::EmulatorClock;
 pub use delivery::{Attempt, AttemptOutcome, DeliveryRecord, Disconnect};
 pub use faults::Fault;
-pub use handle::{SlackEmulator, SlackEmulatorBuilder, SlackHandle, StartError};
+pub use handle::{OtherApp, SlackEmulator, SlackEmulatorBuilder, SlackHandle, StartError};
 pub use limits::Limits;
 pub use people::{Choice, NewFile, NewPost, PeopleError, Person, SubmitOutcome, Target};
 pub use setup::{

@@ -24,7 +24,7 @@ pub(super) fn thread_text(state: &State, channel: &str, ts: &str) -> String {
 
 fn message_text(state: &State, message: &Message) -> String {
     let edited = if message.edited.is_some() { " (edited)" } else { "" };
-    let app = if message.author == Author::App { " APP" } else { "" };
+    let app = if matches!(message.author, Author::Person { .. }) { "" } else { " APP" };
     let mut out = format!("{}{app}  {}{edited}\n", user_name(state, message.user(state)), clock_time(&message.ts));
     let body = if message.blocks.is_empty() { mrkdwn(state, &message.text) } else { blocks_text(state, &message.blocks) };
     out.push_str(&body);

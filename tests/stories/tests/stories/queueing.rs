@@ -3,10 +3,10 @@
 use anyhow::{Context, Result, ensure};
 use longshore_emulators::model::Script;
 use longshore_harness::Harness;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    hold::{Held, docker, held, play},
+    hold::{Held, docker, held, play, shell},
     stage::tell,
     thread::{Thread, action_id, redacted},
 };
@@ -140,6 +140,43 @@ fn who_waits_moves_up_can_be_sent_now_and_can_be_taken_back() {
         assert_eq!(thread.messages("queued").len(), 3, "{}", thread.text());
         assert_eq!(thread.messages("final").len(), 2, "{}", thread.text());
         ensure!(asked(stage, "the third wish").is_empty(), "what was withdrawn reached the agent");
+        Ok(())
+    });
+}
+
+#[test]
+fn commits_after_a_prompt_joined_name_its_author_too() {
+    tell(async |stage| {
+        let room = "C0ROOM34";
+        let (tool, first) = shell("printf '\\n- First line\\n' >> CHANGELOG.md && git commit -qam 'Note the first line'");
+        play(stage, held(Script::for_prompt("the courier lines, slowly").call(tool, first), "lines").say("This is never said."));
+        let (_, second) =
+            shell("printf '\\n- Second line\\n' >> CHANGELOG.md && git commit -qam 'Note the second line' && echo >> CHANGELOG.md");
+        let joined = Script::for_prompt("a second line, too").call(tool, second);
+        play(
+            stage,
+            joined.call("open_pull_request", json!({ "title": "Note two lines", "body": "Two lines." })).say("Two lines are noted."),
+        );
+        let thread = Thread::open(stage, "U0ANA", room, "@longshore acme/courier: the courier lines, slowly")?;
+        let held = Held::at(&thread, 1, "lines").await?;
+        thread.reply("U0BEN", "now: a second line, too")?;
+        thread.shows("Handed over.").await?;
+        noted(&held, "a second line, too").await?;
+        held.let_go().await?;
+        thread.done(1).await?;
+
+        let pull = thread.pull().await?;
+        let commits = stage.github.pull_request_commits("acme/courier", pull.number).await?;
+        let told: Vec<(String, String)> = commits
+            .iter()
+            .map(|commit| {
+                let ben = if commit.message.contains("Co-authored-by: Ben Okafor <ben@example.com>") { " with Ben" } else { "" };
+                (commit.author.email.clone(), format!("{}{ben}", commit.message.lines().next().unwrap_or_default()))
+            })
+            .collect();
+        let ana = |subject: &str| ("ana@example.com".to_owned(), subject.to_owned());
+        let wanted = [ana("Note the first line"), ana("Note the second line with Ben"), ana("Note two lines with Ben")];
+        assert_eq!(told, wanted, "{commits:#?}");
         Ok(())
     });
 }

@@ -196,3 +196,33 @@ fn a_turn_ends_once_however_often_the_service_is_killed() {
         Ok(())
     });
 }
+
+#[test]
+fn a_prompt_that_joined_is_given_to_the_agent_once_although_the_service_is_killed() {
+    tell_alone(one_sample(), async |harness| {
+        let (thread, held) = begin(harness).await?;
+        let (tool, line) = shell("printf '\\n- One line\\n' >> CHANGELOG.md");
+        play(harness, Script::for_prompt("mind the other column").call(tool, line).say("Both columns are minded."));
+        thread.reply("U0BEN", "now: mind the other column")?;
+        thread.shows("Handed over.").await?;
+        harness.service.kill().await?;
+        harness.service.start().await?;
+        let find = "until grep -rqs 'mind the other column' /home/agent/.local/share/opencode; do sleep 0.1; done";
+        docker(&["exec", &held.container, "sh", "-c", find]).await?;
+        harness.service.kill().await?;
+        harness.service.start().await?;
+        held.let_go().await?;
+        thread.done(1).await?;
+        thread.shows("Both columns are minded.").await?;
+
+        let requests = harness.model().requests();
+        let count = |body: &str| body.matches("says to you: mind the other column").count();
+        let most = requests.iter().map(|request| count(&request.body["messages"].to_string())).max();
+        assert_eq!(most, Some(1), "the agent was told once");
+        let handed = thread.events().await?.iter().filter(|event| matches!(event, Event::PromptHanded { .. })).count();
+        assert_eq!((handed, harness.turns(&thread.session().await?.id).await?.len()), (1, 1));
+        assert_eq!(thread.messages("final").len(), 1, "{}", thread.text());
+        assert_eq!(thread.messages("queued").len(), 1, "{}", thread.text());
+        Ok(())
+    });
+}
