@@ -51,8 +51,10 @@ fn commands_explain_themselves() {
         let ben = stage.slack.person("U0BEN");
         ben.slash(room, "/agent repos").await?;
         let repos = whispers(stage, "U0BEN", room, "repositories").await?;
-        for repository in ["acme/storefront", "acme/dashboard", "acme/courier", "ready at"] {
-            ensure!(repos.contains(repository), "{repository} is missing: {repos}");
+        for repository in ["acme/storefront", "acme/dashboard", "acme/courier"] {
+            // Asked in the moment in which the service looks for news, it is being rebuilt.
+            let fresh = [format!("*{repository}* ready at"), format!("*{repository}* is being rebuilt")];
+            ensure!(fresh.iter().any(|state| repos.contains(state)), "{repository} is missing: {repos}");
         }
         ben.slash(room, "/agent help").await?;
         whispers(stage, "U0BEN", room, "Reply in the thread to go on").await?;
@@ -93,7 +95,7 @@ fn status_shows_mine_the_channels_and_everybodys_with_what_came_of_them() {
         let status = whispers(stage, "U0ANA", room, "Yours:").await?;
         let pull = format!("PR #{number}> open");
         let permalink = format!("/archives/{room}/p{}", asked.ts.replace('.', ""));
-        for part in [&*mine, &*pull, &*permalink, "1 queued", "courier tour, and this waits", "idle", "acme/storefront", " old"] {
+        for part in [&*mine, &*pull, &*permalink, "1 queued", "courier tour, and this waits", "idle", "*Images:*", "acme/storefront"] {
             ensure!(status.contains(part), "no `{part}`: {status}");
         }
         ensure!(!status.contains("courier tour, held for a list"), "ben's turn is not hers: {status}");
