@@ -22,7 +22,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use longshore_classifier::{EvaluateOptions, Field, evaluate};
+use longshore_classifier::{EvaluateOptions, Field, evaluate, lessons};
+use longshore_session::Store;
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// A hosted coding agent that lives in Slack.
@@ -50,7 +51,7 @@ enum Verb {
     Serve(ConfigArg),
     /// Check a configuration against the real services, and say what is missing and how to get it
     Doctor(ConfigArg),
-    /// Measure how well repositories are worked out, over labelled requests
+    /// Measure how well repositories are worked out, over labelled requests; or show what was learnt
     Classify(ClassifyArgs),
 }
 
@@ -64,11 +65,14 @@ struct ConfigArg {
 #[derive(Args)]
 struct ClassifyArgs {
     /// A folder of repository manifests (*.toml), or a file with one JSON profile a line
-    #[arg(long, value_name = "PATH")]
-    manifests: PathBuf,
+    #[arg(long, value_name = "PATH", required_unless_present = "learned")]
+    manifests: Option<PathBuf>,
     /// Labelled requests: a file with one JSON object a line (`repo`, `title`, `body`)
-    #[arg(long, value_name = "FILE")]
-    data: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "learned")]
+    data: Option<PathBuf>,
+    /// Show what routing has learnt from people (of the configuration's service), and measure nothing
+    #[arg(long, conflicts_with_all = ["data", "offline", "field", "folds", "learn", "holdout"])]
+    learned: bool,
     /// Without a model: by words alone
     #[arg(long)]
     offline: bool,
@@ -87,7 +91,7 @@ struct ClassifyArgs {
     /// Also report over this many random halves, before and after learning from the other half (with --offline)
     #[arg(long, value_name = "N")]
     holdout: Option<usize>,
-    /// The configuration whose model is asked; needed without --offline
+    /// The configuration whose model is asked (needed without --offline), or whose service has learnt
     #[arg(long, value_name = "FILE", default_value = "longshore.toml", env = "LONGSHORE_CONFIG")]
     config: PathBuf,
 }
@@ -117,7 +121,26 @@ async fn run(command: Verb) -> Result<ExitCode> {
     }
 }
 
+/// Picks that are shown: as many as routing learns from.
+const SHOWN_PICKS: u32 = 2_000;
+
+fn learned(args: &ClassifyArgs) -> Result<()> {
+    let config = config::Config::read(&args.config).context("a configuration is needed, for its data folder")?;
+    let picks = Store::picks_in(&config.data, SHOWN_PICKS)?;
+    let lessons = lessons(args.manifests.as_ref().unwrap_or(&config.manifests), &picks)?;
+    if args.json {
+        println!("{}", lessons.to_json())
+    } else {
+        println!("{lessons}")
+    }
+    Ok(())
+}
+
 async fn classify(args: ClassifyArgs) -> Result<()> {
+    if args.learned {
+        return learned(&args);
+    }
+    let (Some(manifests), Some(data)) = (args.manifests, args.data) else { anyhow::bail!("give --manifests and --data, or --learned") };
     let classifier = if args.offline {
         longshore_classifier::Config::default()
     } else {
@@ -125,15 +148,7 @@ async fn classify(args: ClassifyArgs) -> Result<()> {
         serve::classifier_config(&config, serve::model_key(&config).as_deref())
     };
     let field: Field = args.field.parse().map_err(anyhow::Error::msg)?;
-    let options = EvaluateOptions {
-        manifests: args.manifests,
-        data: args.data,
-        field,
-        classifier,
-        folds: args.folds,
-        learn: args.learn,
-        holdout: args.holdout,
-    };
+    let options = EvaluateOptions { manifests, data, field, classifier, folds: args.folds, learn: args.learn, holdout: args.holdout };
     let report = evaluate(options).await?;
     if args.json {
         println!("{}", report.to_json())

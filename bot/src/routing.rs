@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
-use longshore_classifier::{Correction, DecidedBy, Decision, Request, Verdict, WhyLexical};
+use longshore_classifier::{Correction, DecidedBy, Decision, Request, Verdict, WhyLexical, unknown_repository};
 use longshore_github::GitHubError;
-use longshore_session::{Ask, AskState, OutboxOwner, Phase, RepoName, RepositoryProfile, Said, SessionId, SessionRecord, Work};
-use longshore_slack::{AgentHelp, Answer, Candidate, Message, Notice, PickerDone, RepositoryPicker, UnknownRepository};
+use longshore_session::{Ask, AskState, OutboxOwner, Phase, RepoName, RepositoryProfile, Said, SessionId, SessionRecord, Timestamp, Work};
+use longshore_slack::{AgentHelp, Answer, Candidate, Message, Notice, PickerDone, Posted, Priority, RepositoryPicker, UnknownRepository};
 use tracing::Instrument;
 
 use crate::{app::App, conversation, home, outbox::Owed, thread};
@@ -44,6 +44,10 @@ pub fn route(app: &Arc<App>, ask: Ask) {
 }
 
 async fn try_route(app: &Arc<App>, mut ask: Ask) -> Result<()> {
+    let repos: Vec<&RepoName> = app.manifests.keys().collect();
+    if let Some(named) = unknown_repository(&ask.prompt.text, &repos) {
+        return end(app, &ask, UnknownRepository { named: Some(named) }.render()).await;
+    }
     let profiles = profiles(app).await?;
     ask.prompt.context = thread_before(app, &ask).await;
     let request = Request {
@@ -75,15 +79,9 @@ async fn try_route(app: &Arc<App>, mut ask: Ask) -> Result<()> {
 
 /// Makes the session in this repository and wakes it. None when the prompt went elsewhere meanwhile.
 pub async fn settle(app: &Arc<App>, ask: Ask, repo: RepoName, why: String) -> Result<Option<SessionId>> {
-    match app.github.repository(&repo).await {
-        Ok(_) => {}
-        // No access and no such repository read the same.
-        Err(GitHubError::NotFound { .. } | GitHubError::Forbidden { .. }) => {
-            end(app, &ask, UnknownRepository { named: Some(repo.to_string()) }.render()).await?;
-            return Ok(None);
-        }
-        // The session says what is wrong when it comes to fetching, and can be taken up again.
-        Err(error) => tracing::warn!(%repo, %error, "cannot ask GitHub about the repository"),
+    if !reachable(app, &repo).await {
+        end(app, &ask, UnknownRepository { named: Some(repo.to_string()) }.render()).await?;
+        return Ok(None);
     }
     let now = app.clock.now();
     let id = SessionId::random();
@@ -121,6 +119,19 @@ async fn default_or_ask(app: &Arc<App>, ask: Ask, decision: &Decision, profiles:
     }
 }
 
+/// Whether GitHub gives access. No access and no such repository read the same.
+pub async fn reachable(app: &App, repo: &RepoName) -> bool {
+    match app.github.repository(repo).await {
+        Ok(_) => true,
+        Err(GitHubError::NotFound { .. } | GitHubError::Forbidden { .. }) => false,
+        Err(error) => {
+            // The session says what is wrong when it comes to fetching, and can be taken up again.
+            tracing::warn!(%repo, %error, "cannot ask GitHub about the repository");
+            true
+        }
+    }
+}
+
 async fn ask_for_repository(app: &Arc<App>, mut ask: Ask, decision: &Decision, profiles: &[RepositoryProfile]) -> Result<()> {
     let candidates: Vec<Candidate> =
         decision.candidates.iter().map(|candidate| Candidate { repo: candidate.repo.clone(), reason: candidate.reason.clone() }).collect();
@@ -147,6 +158,22 @@ pub async fn end(app: &Arc<App>, ask: &Ask, message: Message) -> Result<()> {
     Ok(())
 }
 
+/// As [`end`], and leaves no picker behind that nobody can use any more.
+pub async fn end_picking(app: &Arc<App>, ask: &Ask, message: Message, picker: PickerDone) -> Result<()> {
+    end(app, ask, message).await?;
+    let Some(ts) = app.store.message_of(&OutboxOwner::Service, key_of(ask, "picker")).await? else { return Ok(()) };
+    let posted = Posted { channel: ask.thread.channel.clone(), ts };
+    if let Err(error) = app.slack.update_message(&posted, &picker.render(), Priority::Final).await {
+        // A click on it is told that it came too late.
+        tracing::warn!(%error, "an old picker cannot be replaced");
+    }
+    Ok(())
+}
+
+fn key_of(ask: &Ask, kind: &str) -> String {
+    format!("{}:{kind}", ask.prompt.id)
+}
+
 async fn tell(app: &Arc<App>, ask: &Ask, kind: &'static str, message: Message) -> Result<()> {
     let owed = Owed {
         channel: ask.thread.channel.clone(),
@@ -154,7 +181,7 @@ async fn tell(app: &Arc<App>, ask: &Ask, kind: &'static str, message: Message) -
         message,
         asker: Some(ask.prompt.author.slack_user.clone()),
     };
-    app.store.enqueue(&OutboxOwner::Service, owed.draft(kind, format!("{}:{kind}", ask.prompt.id))?).await?;
+    app.store.enqueue(&OutboxOwner::Service, owed.draft(kind, key_of(ask, kind))?).await?;
     app.outbox.nudge(OutboxOwner::Service);
     Ok(())
 }
@@ -163,17 +190,21 @@ async fn tell(app: &Arc<App>, ask: &Ask, kind: &'static str, message: Message) -
 pub async fn expire_pickers(app: &Arc<App>) -> Result<()> {
     let now = app.clock.now();
     for ask in app.store.asks().await? {
-        if ask.state == AskState::Picking && now.since(ask.prompt.received) >= PICKER_LIFE {
-            end(app, &ask, PickerDone::Expired.render()).await?;
+        if is_expired(&ask, now) {
+            end_picking(app, &ask, PickerDone::Expired.render(), PickerDone::Closed).await?;
         }
     }
     Ok(())
 }
 
+fn is_expired(ask: &Ask, now: Timestamp) -> bool {
+    ask.state == AskState::Picking && now.since(ask.prompt.received) >= PICKER_LIFE
+}
+
 /// What people chose before.
 pub async fn picks(app: &App) -> Result<Vec<Correction>> {
     let picks = app.store.picks(PICKS).await?;
-    Ok(picks.into_iter().map(|(text, repo)| Correction { text, repo: Some(repo) }).collect())
+    Ok(picks.into_iter().map(|pick| Correction { text: pick.text, repo: Some(pick.repo) }).collect())
 }
 
 /// What routing knows of each repository.
@@ -226,5 +257,34 @@ fn verdict_word(decision: &Decision) -> &'static str {
         Verdict::Repository { .. } => "repository",
         Verdict::Unknown => "unknown",
         Verdict::NoRepositoryNeeded => "none needed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_session::{ChannelId, MessageTs, Person, Prompt, PromptId, SlackUserId, TeamId, ThreadKey};
+
+    use super::*;
+
+    #[test]
+    fn a_picker_may_be_used_for_a_week() {
+        let author = Person { slack_user: SlackUserId::parse("U1").unwrap(), name: "Ada".into(), email: "ada@example.com".into() };
+        let post = MessageTs::parse("1.1").unwrap();
+        let prompt = Prompt {
+            id: PromptId::parse("p-1").unwrap(),
+            author,
+            text: "mend it".into(),
+            context: Vec::new(),
+            files: Vec::new(),
+            post: post.clone(),
+            received: Timestamp(1_000),
+        };
+        let thread = ThreadKey { team: TeamId::parse("T1").unwrap(), channel: ChannelId::parse("C1").unwrap(), thread: post };
+        let ask = Ask { prompt, thread, state: AskState::Picking, candidates: Vec::new(), phases: Vec::new() };
+        let after = |hours: i64| Timestamp(1_000 + hours * 3_600_000);
+        assert!(!is_expired(&ask, after(24)), "a day later it works");
+        assert!(!is_expired(&ask, after(7 * 24 - 1)));
+        assert!(is_expired(&ask, after(7 * 24)));
+        assert!(!is_expired(&Ask { state: AskState::Routing, ..ask }, after(7 * 24)), "that one is being worked on");
     }
 }

@@ -370,6 +370,8 @@ async fn take_up(app: &Arc<App>) -> Result<()> {
             tracing::error!(%session, %error, "cannot take the session up");
         }
     }
+    // A service that was away may have missed its hour.
+    routing::expire_pickers(app).await?;
     for ask in app.store.asks().await? {
         match ask.state {
             AskState::Routing => routing::route(app, ask),

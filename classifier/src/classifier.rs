@@ -293,13 +293,23 @@ impl Classifier {
             offered.retain(|other| other != repo);
             offered.insert(0, repo.clone());
         }
-        let mut candidates = first(&offered, ranking, "the model's choice");
+        let mut candidates = first(&offered, ranking, "");
+        // The model gives a reason for its first choice alone; what speaks for the others is what the words and earlier picks say.
+        for candidate in candidates.iter_mut().filter(|candidate| offered.contains(&candidate.repo)) {
+            let found = ranking.candidates.iter().find(|other| other.repo == candidate.repo).map(|other| other.reason.as_str());
+            candidate.reason = match found {
+                Some(reason) if reason != NOTHING => format!("{reason}; the model thinks of it, too"),
+                _ => "the model thinks of it, though no word points to it".to_owned(),
+            };
+        }
         let verdict = match choice {
             Choice::None => Verdict::NoRepositoryNeeded,
             Choice::Repository(repo) => {
                 if let Some(candidate) = candidates.first_mut() {
                     candidate.score = confidence;
-                    candidate.reason.clone_from(&reason);
+                    if !reason.is_empty() {
+                        candidate.reason.clone_from(&reason);
+                    }
                 }
                 if confidence >= self.threshold { Verdict::Repository { repo, confidence } } else { Verdict::Unknown }
             }

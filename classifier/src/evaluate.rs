@@ -250,7 +250,7 @@ fn read(path: &Path) -> Result<String, EvaluateError> {
     std::fs::read_to_string(path).map_err(|source| EvaluateError::Unreadable { path: path.to_owned(), source })
 }
 
-fn read_profiles(path: &Path) -> Result<Vec<RepositoryProfile>, EvaluateError> {
+pub(crate) fn read_profiles(path: &Path) -> Result<Vec<RepositoryProfile>, EvaluateError> {
     if path.is_dir() {
         return Ok(RepositoryManifest::read_folder(path)?.into_values().map(|manifest| manifest.profile(Vec::new())).collect());
     }

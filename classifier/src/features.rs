@@ -108,6 +108,16 @@ impl Inventory {
         self.rarity.len()
     }
 
+    /// The number of one of the ranker's own terms.
+    pub(crate) fn term(&self, term: &str) -> Option<u32> {
+        self.views[0].get(&hashed(term)).copied()
+    }
+
+    /// How much a feature says when it occurs, by its number.
+    pub(crate) fn rarity(&self, number: u32) -> f32 {
+        self.rarity.get(number as usize).copied().unwrap_or(0.0)
+    }
+
     pub(crate) fn vector(&self, counts: &Counts) -> Vector {
         let mut vector = Vector::new();
         for (view, counts) in self.views.iter().zip(&counts.0) {

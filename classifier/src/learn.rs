@@ -4,7 +4,10 @@
 //! earlier request there is next to nothing to learn; where it was wrong, the features of that request are moved towards the repository that was chosen. So
 //! without any choice the ranking stands, and each further one changes it by as much as it contradicts it.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use longshore_session::{RepoName, RepositoryProfile};
 
@@ -38,6 +41,9 @@ const LATEST: usize = 2_000;
 const SIMILAR: f32 = 0.1;
 /// How much (in nats) the choices must speak for a repository to be named as the reason.
 const TELLING: f32 = 0.7;
+
+/// How much (in nats) a word must speak for a repository to be shown as learnt.
+const AUDIBLE: f32 = 0.05;
 
 /// What there is to learn from. Each choice is looked at once, when it comes; [`Learner::fit`] takes milliseconds.
 pub struct Learner {
@@ -197,6 +203,38 @@ impl Learned {
         alike.into_iter().take(most).map(|(index, _)| &self.choices[index].0).collect()
     }
 
+    /// The words of earlier requests that now speak most for a repository, strongest first, at most so many each.
+    pub fn telling(&self, most: usize) -> Vec<(RepoName, Vec<String>)> {
+        // In a lesson's text with a number every digit is the same one: such a word would tell nobody anything.
+        let spoken: BTreeMap<String, String> = self
+            .choices
+            .iter()
+            .flat_map(|(correction, _)| self.words.terms(&correction.text))
+            .filter(|(term, _)| !term.contains(|c: char| c.is_ascii_digit()) && !self.words.is_software_talk(term))
+            .map(|(term, found)| (term, found.written))
+            .collect();
+        let said: Vec<(&String, Vec<f32>)> = spoken
+            .iter()
+            .filter_map(|(term, written)| {
+                let number = self.inventory.term(term)?;
+                Some((written, self.model.alone(number, self.inventory.rarity(number))))
+            })
+            .collect();
+        let telling = self.repos.iter().enumerate().map(|(class, repo)| {
+            let mut words: Vec<(f32, &String)> = said.iter().map(|(written, said)| (said[class], *written)).collect();
+            words.retain(|(strength, _)| *strength >= AUDIBLE);
+            words.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+            let mut named: Vec<String> = Vec::new();
+            for (_, word) in words {
+                if named.len() < most && !named.iter().any(|other| other.contains(word.as_str()) || word.contains(other.as_str())) {
+                    named.push(word.clone());
+                }
+            }
+            (repo.clone(), named)
+        });
+        telling.collect()
+    }
+
     fn vector(&self, query: &Query<'_>) -> Vector {
         self.inventory.vector(&Counts::of(&self.words, &format!("{}\n{}", query.message, query.context)))
     }
@@ -275,6 +313,14 @@ impl Model {
     fn say(&self, vector: &Vector) -> Vec<f32> {
         let common = dot(vector, &self.common);
         self.sum(vector, common)
+    }
+
+    /// What one feature by itself says for each class, beyond what it says for all of them.
+    fn alone(&self, feature: u32, value: f32) -> Vec<f32> {
+        let from = feature as usize * self.classes;
+        let said = &self.coefficients[from..from + self.classes];
+        let middle = said.iter().sum::<f32>() / said.len() as f32;
+        said.iter().map(|said| value * (said - middle)).collect()
     }
 
     fn sum(&self, vector: &Vector, common: f32) -> Vec<f32> {

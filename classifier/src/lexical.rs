@@ -252,9 +252,9 @@ impl Evidence {
         self.words.push((amount, written.to_owned()));
     }
 
-    /// The three strongest words; a word within one already named is not repeated.
+    /// The three strongest words, and the channel; a word within one already named is not repeated.
     fn reason(&self) -> String {
-        let mut words: Vec<&(f64, String)> = self.words.iter().collect();
+        let (channels, mut words): (Vec<_>, Vec<_>) = self.words.iter().partition(|(_, word)| word.starts_with('#'));
         words.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| b.1.len().cmp(&a.1.len())).then_with(|| a.1.cmp(&b.1)));
         let mut named: Vec<&str> = Vec::new();
         for (_, word) in words {
@@ -262,7 +262,10 @@ impl Evidence {
                 named.push(word);
             }
         }
-        if named.is_empty() { NOTHING.to_owned() } else { format!("mentions {}", named.join(", ")) }
+        let words = (!named.is_empty()).then(|| format!("mentions {}", named.join(", ")));
+        let channel = channels.first().map(|(_, channel)| format!("{channel} is mostly about it"));
+        let reasons: Vec<String> = words.into_iter().chain(channel).collect();
+        if reasons.is_empty() { NOTHING.to_owned() } else { reasons.join("; ") }
     }
 }
 

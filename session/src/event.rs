@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MessageTs, Person, PromptId, QuestionId, SandboxId, SlackUserId, Timestamp, TurnId};
+use crate::{MessageTs, Person, PromptId, QuestionId, RepoName, SandboxId, SessionId, SlackUserId, Timestamp, TurnId};
 
 /// What a person asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -420,6 +420,14 @@ pub enum Event {
         turn: TurnId,
         used: ModelUse,
     },
+    /// Somebody said that this is the wrong repository: what ran is stopped, and it and what waited belong to another session from now on.
+    Moved {
+        to: SessionId,
+        repo: RepoName,
+        by: SlackUserId,
+    },
+    /// What a session that was moved had left (sandbox, branch, pull request) is dealt with.
+    CleanedUp,
     /// When a phase of a turn was reached.
     PhaseReached {
         turn: TurnId,

@@ -17,8 +17,9 @@ pub use ids::{
     ThreadKey, TurnId,
 };
 pub use repository::{CheckRecipe, ImageRecipe, ManifestError, RepositoryManifest, RepositoryProfile, SandboxLimits};
-pub use state::{Activity, Command, Decision, Effect, Inserted, Rejection, SessionState, Waiting, Way, Which};
+pub use state::{Activity, CleanUp, Command, Decision, Effect, Inserted, Moved, Rejection, SessionState, Waiting, Way, Which};
 pub use store::{
-    AgentCursor, Append, Ask, AskState, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, OutboxDraft, OutboxLane, OutboxOwner,
-    OutboxRow, PersonDefaults, PullRequestStyle, SandboxRecord, Sending, SessionRecord, Store, StoreError, StoredEvent, Work,
+    AgentCursor, Append, Ask, AskState, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, Lesson, MovedSession, OutboxDraft,
+    OutboxLane, OutboxOwner, OutboxRow, PersonDefaults, Pick, PullRequestStyle, SandboxRecord, Sending, SessionRecord, Store, StoreError,
+    StoredEvent, Work,
 };

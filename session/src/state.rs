@@ -10,7 +10,7 @@ pub use activity::{Activity, Inserted, Way};
 
 use crate::{
     AgentActivity, AnswerKind, CheckRecord, Event, MessageTs, ModelUse, Phase, Prompt, PromptId, PullRequestRef, Question, QuestionId,
-    SandboxId, SavedWork, SlackUserId, TakenFile, Timestamp, TurnFailure, TurnId, TurnOutcome,
+    RepoName, SandboxId, SavedWork, SessionId, SlackUserId, TakenFile, Timestamp, TurnFailure, TurnId, TurnOutcome,
 };
 
 /// What the people in the thread are told of a prompt that did not start at once.
@@ -23,6 +23,8 @@ pub enum Waiting {
     /// It was put into the running turn.
     Inserted(TurnId),
     Withdrawn(Option<SlackUserId>),
+    /// It went to another repository.
+    Moved(RepoName),
 }
 
 /// Names a prompt that waits.
@@ -44,10 +46,28 @@ pub struct SessionState {
     pub question: Option<Question>,
     /// Every question ever asked: the same one again is no second one.
     asked: Vec<QuestionId>,
+    /// Set once the session turned out to be in the wrong repository: it takes nothing any more.
+    pub moved: Option<Moved>,
     /// Every prompt ever accepted: a second delivery of the same one is refused.
     accepted: Vec<(PromptId, MessageTs)>,
     /// Those of them that nobody works on any more.
     withdrawn: Vec<PromptId>,
+}
+
+/// Where a session's prompts went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    pub to: SessionId,
+    pub repo: RepoName,
+    pub by: SlackUserId,
+    pub clean_up: CleanUp,
+}
+
+/// Whether what a moved session left is dealt with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CleanUp {
+    Owed,
+    Done,
 }
 
 /// What somebody or something asks of a session.
@@ -142,6 +162,13 @@ pub enum Command {
         option: usize,
         prompt: Prompt,
     },
+    /// The prompts that run and wait belong to this session of another repository.
+    Move {
+        to: SessionId,
+        repo: RepoName,
+        by: SlackUserId,
+    },
+    CleanedUp,
     Reached {
         turn: TurnId,
         phase: Phase,
@@ -175,6 +202,8 @@ pub enum Effect {
         prompt: Prompt,
         outcome: TurnOutcome,
     },
+    /// End whatever runs, and take away sandbox, branch and pull request: the work belongs elsewhere.
+    CleanUp,
     /// Find out where the sandbox stands, and answer with [`Command::Hand`].
     PrepareInsert {
         turn: TurnId,
@@ -220,6 +249,8 @@ pub enum Rejection {
     QuestionOpen,
     #[error("the question does not wait for an answer")]
     NoSuchQuestion,
+    #[error("the session's prompts went to another repository")]
+    Moved,
 }
 
 /// The events to store and the effects to carry out then.
@@ -238,6 +269,7 @@ impl Default for SessionState {
             pull_request: None,
             question: None,
             asked: Vec::new(),
+            moved: None,
             accepted: Vec::new(),
             withdrawn: Vec::new(),
         }
@@ -286,6 +318,8 @@ impl SessionState {
                 }
                 _ => Err(Rejection::StaleTurn),
             },
+            // It has gone along.
+            Command::Return { .. } if self.moved.is_some() => Err(Rejection::Moved),
             Command::Return { turn, prompt } => {
                 let is_it = |inserted: &Inserted| inserted.prompt.id == prompt && inserted.way != Way::WithTheFirst;
                 if self.activity.turn() != Some(turn) || !self.activity.inserted().iter().any(is_it) {
@@ -333,6 +367,12 @@ impl SessionState {
                 }
                 _ => Err(Rejection::StaleTurn),
             },
+            // What was being saved when the session was moved is of no interest any more.
+            Command::Saved { .. } | Command::CheckStarted { .. } | Command::CheckEnded { .. } | Command::Finished { .. }
+                if self.moved.is_some() =>
+            {
+                Err(Rejection::Moved)
+            }
             Command::Saved { turn, work } => self.while_finishing(turn, Event::WorkSaved { turn, work }),
             Command::CheckStarted { turn, commit } => self.while_finishing(turn, Event::CheckStarted { turn, commit }),
             Command::CheckEnded { turn, check } => self.while_finishing(turn, Event::CheckEnded { turn, check }),
@@ -365,6 +405,18 @@ impl SessionState {
                 }
                 Ok(Decision { events: vec![Event::ModelUsed { turn, used }], effects: Vec::new() })
             }
+            Command::Move { to, repo, by } => match &self.moved {
+                Some(_) => Err(Rejection::Moved),
+                None => {
+                    let events = self.dropped(&by).into_iter().chain([Event::Moved { to, repo, by }]).collect();
+                    Ok(Decision { events, effects: vec![Effect::CleanUp] })
+                }
+            },
+            Command::CleanedUp => {
+                let Some(Moved { by, clean_up: CleanUp::Owed, .. }) = &self.moved else { return Err(Rejection::StaleTurn) };
+                let ended = self.activity.turn().map(|turn| Event::TurnEnded { turn, outcome: TurnOutcome::Stopped { by: by.clone() } });
+                Ok(Decision { events: ended.into_iter().chain([Event::CleanedUp]).collect(), effects: Vec::new() })
+            }
             Command::Reached { turn, phase, at } => {
                 if turn.0 == 0 || turn.0 > self.turns {
                     return Err(Rejection::StaleTurn);
@@ -376,6 +428,10 @@ impl SessionState {
 
     /// The effects that a session owes when it is taken up again: whatever ran when the service went away.
     pub fn owed(&self) -> Vec<Effect> {
+        match &self.moved {
+            Some(Moved { clean_up: CleanUp::Owed, .. }) => return vec![Effect::CleanUp],
+            Some(Moved { clean_up: CleanUp::Done, .. }) | None => {}
+        }
         match &self.activity {
             Activity::Idle => Vec::new(),
             Activity::Preparing { turn, prompt, .. } => vec![Effect::Prepare { turn: *turn, prompt: prompt.clone() }],
@@ -462,6 +518,19 @@ impl SessionState {
             Event::QuestionAnswered { question, .. } | Event::QuestionDropped { question, .. } => {
                 self.question.take_if(|open| open.id == *question);
             }
+            Event::Moved { to, repo, by } => {
+                self.queue.clear();
+                if let (Some(turn), Some(prompt)) = (self.activity.turn(), self.activity.prompt().cloned()) {
+                    let inserted = self.activity.inserted().to_vec();
+                    self.activity = Activity::Finishing { turn, prompt, inserted, outcome: TurnOutcome::Stopped { by: by.clone() } };
+                }
+                self.moved = Some(Moved { to: to.clone(), repo: repo.clone(), by: by.clone(), clean_up: CleanUp::Owed });
+            }
+            Event::CleanedUp => {
+                if let Some(moved) = &mut self.moved {
+                    moved.clean_up = CleanUp::Done;
+                }
+            }
             Event::Agent { .. }
             | Event::FilesTaken { .. }
             | Event::PhaseReached { .. }
@@ -476,6 +545,9 @@ impl SessionState {
     fn accept(&self, prompt: Prompt, answer: AnswerKind) -> Result<Decision, Rejection> {
         if self.accepted.iter().any(|(id, post)| *id == prompt.id || *post == prompt.post) {
             return Err(Rejection::Duplicate);
+        }
+        if self.moved.is_some() {
+            return Err(Rejection::Moved);
         }
         let answered = self.question.as_ref().map(|question| Event::QuestionAnswered {
             question: question.id.clone(),
@@ -596,6 +668,9 @@ impl SessionState {
     }
 
     fn waiting(&self, which: &Which) -> Result<&Prompt, Rejection> {
+        if self.moved.is_some() {
+            return Err(Rejection::NoSuchPrompt);
+        }
         let is_it = |id: &PromptId, post: &MessageTs| match which {
             Which::Prompt(prompt) => id == prompt,
             Which::Post(asked) => post == asked,

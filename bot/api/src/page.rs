@@ -148,6 +148,7 @@ impl Telling {
                 let shown = if is_web { format!("<a href=\"{}\">{label}</a>", escape(&pull_request.url)) } else { label };
                 self.html.push_str(&format!("<p>{shown}</p>\n"));
             }
+            Event::Moved { repo, .. } => self.paragraph("note", &format!("Moved to {repo}: this was the wrong repository.")),
             Event::QuestionAsked { question, .. } => {
                 self.paragraph("note", "The agent asked:");
                 self.paragraph("words", &question.text);
@@ -165,6 +166,7 @@ impl Telling {
             | Event::CheckStarted { .. }
             | Event::QuestionAnswered { .. }
             | Event::QuestionDropped { .. }
+            | Event::CleanedUp
             | Event::PhaseReached { .. } => {}
         }
     }

@@ -58,6 +58,11 @@ impl GitHub {
         parse(&self.once(by, method, path, Some(body)).await?)
     }
 
+    /// Deletes, which has no answer.
+    pub(crate) async fn delete(&self, by: &Octocrab, path: &str) -> Result<(), GitHubError> {
+        self.once(by, Method::DELETE, path, None).await.map(drop)
+    }
+
     /// All pages of a list. `items` takes the list out of a page.
     pub(crate) async fn list<P: DeserializeOwned, T>(
         &self,

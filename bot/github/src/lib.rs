@@ -6,6 +6,7 @@ mod check;
 mod error;
 mod pull_request;
 mod repository;
+mod tidy;
 mod token;
 mod webhook;
 
@@ -19,6 +20,7 @@ pub use check::{Finding, Verdict};
 pub use error::{ConfigError, GitHubError};
 pub use pull_request::{As, Created, DiffStat, PullRequest, PullRequestDraft, PullRequestState, Readiness};
 pub use repository::{CommitId, Permission, Repository};
+pub use tidy::Touched;
 pub use token::{Access, Token};
 pub use webhook::{PullRequestAction, PullRequestEvent, ReviewVerdict, Webhook, WebhookError, WebhookEvent, verify_and_parse};
 

@@ -116,7 +116,7 @@ impl GitHub {
         }
     }
 
-    async fn write_as<T: serde::de::DeserializeOwned>(
+    pub(crate) async fn write_as<T: serde::de::DeserializeOwned>(
         &self,
         repo: &RepoName,
         by: &As,
@@ -161,17 +161,19 @@ impl GitHub {
     }
 
     async fn open_pull_request(&self, draft: &PullRequestDraft, by: &As) -> Result<Option<PullShape>, GitHubError> {
+        self.open_shape(&draft.repo, (&draft.head, &draft.base), by).await
+    }
+
+    pub(crate) async fn find_open(&self, repo: &RepoName, branches: (&str, &str), by: &As) -> Result<Option<PullRequest>, GitHubError> {
+        self.open_shape(repo, branches, by).await?.map(|shape| shape.read(Created::Existing)).transpose()
+    }
+
+    async fn open_shape(&self, repo: &RepoName, (head, base): (&str, &str), by: &As) -> Result<Option<PullShape>, GitHubError> {
         let query = |text: &str| encode(text).replace('/', "%2F");
-        let path = format!(
-            "/repos/{}/pulls?state=open&head={}:{}&base={}",
-            draft.repo,
-            query(draft.repo.owner()),
-            query(&draft.head),
-            query(&draft.base)
-        );
-        let found: Vec<PullShape> = self.read_as(&draft.repo, by, &path).await?;
+        let path = format!("/repos/{repo}/pulls?state=open&head={}:{}&base={}", query(repo.owner()), query(head), query(base));
+        let found: Vec<PullShape> = self.read_as(repo, by, &path).await?;
         // GitHub ignores a head filter that it does not understand.
-        Ok(found.into_iter().find(|pull| pull.head.branch == draft.head))
+        Ok(found.into_iter().find(|pull| pull.head.branch == head))
     }
 
     /// Its present state.

@@ -7,7 +7,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use longshore_emulators::github::{Fault, GitHubEmulator, GitHubSetup, Level, NewUser, Permissions, Repositories, Route, WebhookTarget};
 use longshore_github::{
     Access, As, ConfigError, Created, Finding, GitHub, GitHubConfig, GitHubError, Permission, PullRequestAction, PullRequestDraft,
-    PullRequestState, Readiness, ReviewVerdict, Verdict, WebhookEvent, verify_and_parse,
+    PullRequestState, Readiness, ReviewVerdict, Touched, Verdict, WebhookEvent, verify_and_parse,
 };
 use longshore_session::{Clock, ManualClock, RepoName, SystemClock};
 use secrecy::SecretString;
@@ -238,6 +238,45 @@ async fn a_race_ends_with_one_pull_request() {
     assert!(all.iter().all(|pull| pull.number == 1));
     assert_eq!(all.iter().filter(|pull| pull.created == Created::New).count(), 1);
     assert_eq!(fixture.emulator.pull_requests("acme/shop").len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_pushed_by_mistake_is_taken_back_once() {
+    let fixture = Fixture::start().await;
+    let (github, branch) = (&fixture.github, "longshore/s-1");
+    assert_eq!(github.open_pull_request_of(&shop(), branch, "main").await.unwrap(), None);
+    let pull = github.ensure_pull_request(&fixture.draft(), &As::App).await.unwrap();
+    let found = github.open_pull_request_of(&shop(), branch, "main").await.unwrap().unwrap();
+    assert_eq!(found.number, pull.number);
+    github.close_pull_request(&shop(), pull.number, "This belongs elsewhere.").await.unwrap();
+    assert_eq!(github.pull_request(&shop(), pull.number).await.unwrap().state, PullRequestState::Closed);
+    assert_eq!(github.touched(&shop(), pull.number).await.unwrap(), Touched::ByNobody, "its own comment is nobody's");
+    assert_eq!(github.open_pull_request_of(&shop(), branch, "main").await.unwrap(), None);
+
+    let base = github.branch_head(&shop(), "main").await.unwrap().unwrap();
+    let moved_on = github.delete_branch(&shop(), branch, &base).await.unwrap_err();
+    assert!(moved_on.to_string().contains("moved on"), "{moved_on}");
+    for _ in 0..2 {
+        github.delete_branch(&shop(), branch, &pull.head).await.unwrap();
+        assert_eq!(github.branch_head(&shop(), branch).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_comment_or_a_review_of_a_person_is_seen() {
+    let fixture = Fixture::start().await;
+    let pull = fixture.github.ensure_pull_request(&fixture.draft(), &As::App).await.unwrap();
+    assert_eq!(fixture.github.touched(&shop(), pull.number).await.unwrap(), Touched::ByNobody);
+    let said = client().post(format!("{}/repos/acme/shop/issues/{}/comments", fixture.emulator.api_url, pull.number));
+    said.bearer_auth(&fixture.ada).body(r#"{"body":"I need this."}"#).send().await.unwrap().error_for_status().unwrap();
+    assert_eq!(fixture.github.touched(&shop(), pull.number).await.unwrap(), Touched::ByPeople);
+
+    fixture.push("longshore/s-2").await;
+    let second = PullRequestDraft { head: "longshore/s-2".to_owned(), ..fixture.draft() };
+    let second = fixture.github.ensure_pull_request(&second, &As::App).await.unwrap();
+    let review = client().post(format!("{}/repos/acme/shop/pulls/{}/reviews", fixture.emulator.api_url, second.number));
+    review.bearer_auth(&fixture.ada).body(r#"{"event":"COMMENT","body":"Hm."}"#).send().await.unwrap().error_for_status().unwrap();
+    assert_eq!(fixture.github.touched(&shop(), second.number).await.unwrap(), Touched::ByPeople);
 }
 
 #[tokio::test]

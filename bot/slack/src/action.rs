@@ -13,6 +13,8 @@ pub enum Action {
     OpenPullRequest(SessionId),
     /// The prompt that waits for a repository belongs to this one.
     PickRepository { prompt: PromptId, repo: RepoName },
+    /// What the session was asked belongs to this repository.
+    MoveTo { session: SessionId, repo: RepoName },
     /// The prompt that waits for a repository is no longer wanted.
     Withdraw(PromptId),
     /// The prompt that waits in its session's queue shall join the running turn.
@@ -39,6 +41,7 @@ const STOP: &str = "stop";
 const WRONG_REPOSITORY: &str = "wrong_repository";
 const OPEN_PULL_REQUEST: &str = "open_pull_request";
 const PICK: &str = "pick_repository";
+const MOVE: &str = "move_to";
 const WITHDRAW: &str = "withdraw";
 const SEND_NOW: &str = "send_now";
 const WITHDRAW_QUEUED: &str = "withdraw_queued";
@@ -64,6 +67,7 @@ impl Action {
             Self::WrongRepository(session) => (id(WRONG_REPOSITORY), session.to_string()),
             Self::OpenPullRequest(session) => (id(OPEN_PULL_REQUEST), session.to_string()),
             Self::PickRepository { prompt, repo } => (format!("{PICK}:{place}:{prompt}"), repo.to_string()),
+            Self::MoveTo { session, repo } => (format!("{MOVE}:{place}:{session}"), repo.to_string()),
             Self::Withdraw(prompt) => (id(WITHDRAW), prompt.to_string()),
             Self::SendNow { session, prompt } => (id(SEND_NOW), format!("{session}/{prompt}")),
             Self::WithdrawQueued { session, prompt } => (id(WITHDRAW_QUEUED), format!("{session}/{prompt}")),
@@ -92,6 +96,7 @@ impl Action {
             WRONG_REPOSITORY => Some(Self::WrongRepository(SessionId::parse(value).ok()?)),
             OPEN_PULL_REQUEST => Some(Self::OpenPullRequest(SessionId::parse(value).ok()?)),
             PICK => Some(Self::PickRepository { prompt: PromptId::parse(rest?).ok()?, repo: RepoName::parse(value).ok()? }),
+            MOVE => Some(Self::MoveTo { session: SessionId::parse(rest?).ok()?, repo: RepoName::parse(value).ok()? }),
             WITHDRAW => Some(Self::Withdraw(PromptId::parse(value).ok()?)),
             SEND_NOW => queued(value).map(|(session, prompt)| Self::SendNow { session, prompt }),
             WITHDRAW_QUEUED => queued(value).map(|(session, prompt)| Self::WithdrawQueued { session, prompt }),
@@ -140,12 +145,13 @@ mod tests {
             session.clone().prop_map(Action::OpenPullRequest),
             (session.clone(), prompt.clone()).prop_map(|(session, prompt)| Action::SendNow { session, prompt }),
             (session.clone(), prompt.clone()).prop_map(|(session, prompt)| Action::WithdrawQueued { session, prompt }),
-            (session, "q-[0-9a-f]{16}", 0..25_usize).prop_map(|(session, question, option)| Action::Answer {
+            (session.clone(), "q-[0-9a-f]{16}", 0..25_usize).prop_map(|(session, question, option)| Action::Answer {
                 session,
                 question: QuestionId::parse(question).unwrap(),
                 option
             }),
-            (prompt.clone(), repo).prop_map(|(prompt, repo)| Action::PickRepository { prompt, repo }),
+            (prompt.clone(), repo.clone()).prop_map(|(prompt, repo)| Action::PickRepository { prompt, repo }),
+            (session, repo).prop_map(|(session, repo)| Action::MoveTo { session, repo }),
             prompt.prop_map(Action::Withdraw),
             prop::option::of("[a-z][a-z0-9./:-]{0,70}").prop_map(|model| Action::Prefer(Preference::Model(model))),
             prop::option::of("[a-z]{1,39}/[a-z]{1,90}")

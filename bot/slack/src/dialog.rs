@@ -1,6 +1,6 @@
 //! The vocabulary of modals: what each `callback_id` and its private metadata mean, in one place.
 
-use longshore_session::{ChannelId, MessageTs};
+use longshore_session::{ChannelId, MessageTs, RepoName, SessionId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -11,6 +11,8 @@ use crate::inbound::ViewSubmission;
 pub enum Dialog {
     /// What is to be done about a message.
     AskAbout(AskAbout),
+    /// Which repository the session's prompt belongs to.
+    WrongRepository(SessionId),
 }
 
 /// A message that somebody wants to ask about.
@@ -32,11 +34,16 @@ pub(crate) const TASK: &str = "task";
 /// Slack's limit is 3,000.
 const METADATA: usize = 2_900;
 
+const WRONG_REPOSITORY: &str = "wrong_repository";
+/// The block and the action of a dialog that asks for a repository.
+pub(crate) const REPOSITORY: &str = "repository";
+
 impl Dialog {
     /// `(callback_id, private_metadata)`.
     pub fn encode(&self) -> (&'static str, String) {
         match self {
             Self::AskAbout(about) => (ASK_ABOUT, about.encode()),
+            Self::WrongRepository(session) => (WRONG_REPOSITORY, session.to_string()),
         }
     }
 
@@ -44,6 +51,7 @@ impl Dialog {
     pub fn parse(callback_id: &str, private_metadata: &str) -> Option<Self> {
         match callback_id {
             ASK_ABOUT => Some(Self::AskAbout(serde_json::from_str(private_metadata).ok()?)),
+            WRONG_REPOSITORY => Some(Self::WrongRepository(SessionId::parse(private_metadata).ok()?)),
             _ => None,
         }
     }
@@ -75,6 +83,12 @@ impl ViewSubmission {
     pub fn task(&self) -> Option<String> {
         let typed = self.values.pointer(&format!("/{TASK}/{TASK}/value")).and_then(Value::as_str)?.trim();
         (!typed.is_empty()).then(|| typed.to_owned())
+    }
+
+    /// The repository that was chosen, in a dialog that asks for one.
+    pub fn repository(&self) -> Option<RepoName> {
+        let chosen = self.values.pointer(&format!("/{REPOSITORY}/{REPOSITORY}/selected_option/value")).and_then(Value::as_str)?;
+        RepoName::parse(chosen).ok()
     }
 }
 
@@ -118,9 +132,29 @@ mod tests {
     }
 
     #[test]
+    fn a_repository_is_read_again() {
+        let dialog = Dialog::WrongRepository(SessionId::parse("s-abc").unwrap());
+        let (callback_id, metadata) = dialog.encode();
+        let chosen = json!({ REPOSITORY: { REPOSITORY: { "type": "static_select", "selected_option": { "value": "acme/maps" } } } });
+        let submission = submitted(callback_id, &metadata, chosen);
+        assert_eq!(submission.dialog(), Some(dialog));
+        assert_eq!(submission.repository(), RepoName::parse("acme/maps").ok());
+    }
+
+    #[test]
     fn what_is_of_another_vocabulary_is_not_read() {
         for (callback_id, metadata) in [("other", "{}"), ("", ""), (ASK_ABOUT, "no JSON at all")] {
             assert_eq!(submitted(callback_id, metadata, json!(null)).dialog(), None, "{callback_id}");
+        }
+    }
+
+    #[test]
+    fn a_repository_of_another_vocabulary_is_not_read() {
+        for (callback_id, metadata, values) in
+            [("other", "s-abc", json!({})), ("", "", json!(null)), (WRONG_REPOSITORY, "no id at all", json!({ REPOSITORY: [] }))]
+        {
+            let submission = submitted(callback_id, metadata, values);
+            assert_eq!((submission.dialog(), submission.repository()), (None, None), "{callback_id}");
         }
     }
 

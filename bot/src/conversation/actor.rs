@@ -2,6 +2,7 @@
 
 mod ending;
 mod inserting;
+mod moving;
 mod painting;
 mod questions;
 mod requests;
@@ -16,7 +17,7 @@ use longshore_session::{
     Activity, AgentCursor, Append, Command, Effect, Event, OutboxDraft, OutboxOwner, Phase, PromptId, PullRequestRef, Rejection, SandboxId,
     SavedWork, SessionId, SessionRecord, SessionState, StoreError, TakenFile, Timestamp, TurnFailure, TurnId, Work,
 };
-use longshore_slack::Message;
+use longshore_slack::{Leftover, Message};
 use tokio::{
     sync::{mpsc, oneshot},
     task::{AbortHandle, JoinSet},
@@ -111,6 +112,8 @@ enum Done {
         result: Result<PullRequestRef, String>,
         answer: oneshot::Sender<Result<PullRequestRef, String>>,
     },
+    /// What a moved session left is taken away.
+    CleanedUp(Option<Leftover>),
 }
 
 enum Heard {
@@ -205,10 +208,14 @@ impl Actor {
             actor.take_first_prompt().await?;
         } else {
             actor.find_final_replies().await?;
-            let effects = actor.state.owed();
-            actor.paint_ended();
-            actor.resume_painting();
-            actor.carry_out(effects).await?;
+            if let Some(moved) = actor.unfinished_move().await? {
+                actor.let_prompts_go(moved).await?;
+            } else {
+                let effects = actor.state.owed();
+                actor.paint_ended();
+                actor.resume_painting();
+                actor.carry_out(effects).await?;
+            }
         }
         actor.mark().await?;
         Ok(actor)
@@ -221,6 +228,10 @@ impl Actor {
         if self.decide(&mut batch, Command::Accept { prompt: ask.prompt }).is_ok() {
             for (phase, at) in ask.phases {
                 let _ = self.decide(&mut batch, Command::Reached { turn: TurnId(1), phase, at });
+            }
+            // What waited behind it, where it was moved here from another repository.
+            for prompt in self.app.store.moved_here(self.record.id.clone()).await? {
+                let _ = self.decide(&mut batch, Command::Accept { prompt });
             }
             self.commit(batch).await?;
         }
@@ -399,6 +410,11 @@ impl Actor {
                 let _ = answer.send(self.view.standing(&self.state, card));
             }
             Letter::OpenPullRequest { title, done, answer } => self.open_pull_request(title, done, answer),
+            Letter::Move { repo, by, answer } => {
+                self.outbox_empty = false;
+                let moved = self.move_away(repo, &by).await?;
+                let _ = answer.send(moved);
+            }
             Letter::Say { text, answer } => {
                 let said = self.say(text).await?;
                 let _ = answer.send(said);
@@ -445,6 +461,7 @@ impl Actor {
             Done::Looked { turn, prompt, head, files } => self.hand(turn, prompt, head, files).await?,
             Done::Saved { turn, result } => self.saved(turn, result).await?,
             Done::LookedOver { turn, found } => self.finished(turn, found).await?,
+            Done::CleanedUp(leftover) => self.cleaned_up(leftover).await?,
             Done::PullRequest { turn, result, answer } => {
                 if let Ok(pull_request) = &result {
                     let mut batch = Batch::default();
@@ -509,7 +526,8 @@ impl Actor {
                 | Effect::PrepareInsert { .. }
                 | Effect::Insert { .. }
                 | Effect::Cancel { .. }
-                | Effect::Finish { .. } => {}
+                | Effect::Finish { .. }
+                | Effect::CleanUp => {}
             }
         }
         batch.outbox.extend(self.tell_of_questions(&batch.events)?);
@@ -584,6 +602,7 @@ impl Actor {
                     }
                 }
                 Effect::Finish { turn, prompt, outcome } => self.finish(turn, &prompt, &outcome).await?,
+                Effect::CleanUp => self.clean_up(),
                 Effect::PrepareInsert { turn, prompt, sandbox } => self.prepare_insert(turn, prompt, sandbox),
                 Effect::Insert { turn, prompt, .. } => self.hand_inserted(turn, &prompt).await?,
                 Effect::Tell { .. } | Effect::Retell { .. } => {}
@@ -594,9 +613,10 @@ impl Actor {
 
     /// Keeps the index true, for lists and for recovery.
     async fn mark(&mut self) -> Result<()> {
-        let idle = self.state.activity == Activity::Idle && self.state.queue.is_empty();
+        let idle = self.state.activity == Activity::Idle && self.state.queue.is_empty() && !self.is_leaving();
         let work = if idle && self.outbox_empty { Work::None } else { Work::Some };
-        let mark = (phase_word(&self.state), work);
+        let phase = if self.has_moved() { "moved" } else { phase_word(&self.state) };
+        let mark = (phase, work);
         if self.marked != Some(mark) {
             self.app.store.mark_session(self.record.id.clone(), mark.0, mark.1).await?;
             self.marked = Some(mark);

@@ -172,7 +172,10 @@ async fn posted(app: &App, record: &SessionRecord, turn: TurnId) -> Option<Poste
 pub fn draw(app: &App, record: &SessionRecord, state: &SessionState, view: &View, turn: TurnId) -> Message {
     let seen = view.turn(turn);
     let now = app.clock.now();
+    // It is the newest turn's card that tells where the prompts went; the others are of what was done here before.
+    let moved = state.moved.as_ref().filter(|_| turn.0 == state.turns);
     let phase = match (&state.activity, &seen.outcome) {
+        _ if moved.is_some() => CardPhase::Moved,
         (_, Some(TurnOutcome::Done)) => match (view.question_of(turn), &seen.check) {
             (Some(Fate::Open), _) => CardPhase::Waiting,
             (Some(Fate::Dropped { .. }), _) => CardPhase::Stopped,
@@ -208,7 +211,11 @@ pub fn draw(app: &App, record: &SessionRecord, state: &SessionState, view: &View
         elapsed: seen.at(Phase::TurnEnded).unwrap_or(now).since(seen.started.unwrap_or(now)),
         spent: seen.spent,
         session_url: Some(app.session_url(&record.id)),
-        rerouting: if turn == TurnId(1) { Rerouting::Offered } else { Rerouting::Closed },
+        rerouting: match moved {
+            Some(moved) => Rerouting::Moved { to: moved.repo.clone() },
+            None if turn == TurnId(1) && state.moved.is_none() => Rerouting::Offered,
+            None => Rerouting::Closed,
+        },
     };
     card.render()
 }

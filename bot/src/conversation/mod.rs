@@ -8,6 +8,7 @@ mod check;
 mod credit;
 mod easel;
 mod files;
+mod leave;
 mod prepare;
 mod reply;
 mod view;
@@ -20,7 +21,7 @@ use std::{
 
 use anyhow::{Result, bail};
 use longshore_session::{
-    Command, MessageTs, ModelUse, Person, Phase, PullRequestRef, QuestionId, Rejection, SessionId, SlackUserId, Timestamp,
+    Command, MessageTs, ModelUse, Person, Phase, PullRequestRef, QuestionId, Rejection, RepoName, SessionId, SlackUserId, Timestamp,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -113,6 +114,12 @@ enum Letter {
         given: GivenAnswer,
         answer: oneshot::Sender<AnswerTaken>,
     },
+    /// The session is in the wrong repository.
+    Move {
+        repo: RepoName,
+        by: Person,
+        answer: oneshot::Sender<Result<SessionId, Rejection>>,
+    },
     /// Only wakes the actor, which then looks at what it owes.
     Wake,
 }
@@ -198,6 +205,13 @@ pub async fn ask(app: &Arc<App>, session: &SessionId, text: String, options: Vec
 pub async fn answer(app: &Arc<App>, session: &SessionId, given: GivenAnswer) -> Result<AnswerTaken> {
     let (answer, answered) = oneshot::channel();
     deliver(app, session, Letter::Answer { given, answer }).await?;
+    Ok(answered.await?)
+}
+
+/// Takes a session's prompts to another repository. Gives the session that has them now, which is to be woken.
+pub async fn move_to(app: &Arc<App>, session: &SessionId, repo: RepoName, by: Person) -> Result<Result<SessionId, Rejection>> {
+    let (answer, answered) = oneshot::channel();
+    deliver(app, session, Letter::Move { repo, by, answer }).await?;
     Ok(answered.await?)
 }
 

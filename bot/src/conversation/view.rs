@@ -20,6 +20,8 @@ pub struct Standing {
     pub card: Option<MessageTs>,
     /// What all turns' model requests came to.
     pub spent: Spent,
+    /// What it was asked last.
+    pub asked: Option<Prompt>,
 }
 
 /// One turn, as told by its events.
@@ -110,6 +112,7 @@ impl View {
                 self.turns.entry(*turn).or_default().outcome = Some(outcome.clone());
                 self.since = Some(at);
             }
+            Event::Moved { .. } | Event::CleanedUp => self.since = Some(at),
             Event::ModelUsed { turn, used } => {
                 let spent = &mut self.turns.entry(*turn).or_default().spent;
                 match used.cost_micros {
@@ -181,7 +184,8 @@ impl View {
             micros: sum.micros.saturating_add(turn.spent.micros),
             unpriced_tokens: sum.unpriced_tokens.saturating_add(turn.spent.unpriced_tokens),
         });
-        Standing { state: state.clone(), since: self.since.unwrap_or(Timestamp(0)), card, spent }
+        let asked = self.asked.values().next_back().cloned();
+        Standing { state: state.clone(), since: self.since.unwrap_or(Timestamp(0)), card, spent, asked }
     }
 
     /// Whether the branch is another one after this turn than it was before it.

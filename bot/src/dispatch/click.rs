@@ -8,6 +8,7 @@ use longshore_slack::{Action, ActionClick, Message, Notice, PickerDone, SlackErr
 
 use super::{
     access::{self, Direct, Place},
+    moving,
     post::whisper,
 };
 use crate::{
@@ -27,10 +28,8 @@ pub async fn click(app: &Arc<App>, click: ActionClick) -> Result<()> {
     }
     match action {
         Action::Stop(session) => stop(app, &click, &session).await,
-        Action::WrongRepository(_) => {
-            let words = "Press Stop, then mention me again with `in owner/name …`: that names the repository outright.".to_owned();
-            answer(app, &click, Notice::Update { words }.render()).await
-        }
+        Action::WrongRepository(session) => moving::ask(app, &click, &session).await,
+        Action::MoveTo { session, repo } => moving::picked(app, &click, &session, repo).await,
         Action::OpenPullRequest(session) => open_pull_request(app, &click, &session).await,
         Action::PickRepository { prompt, repo } => {
             // Whoever is first decides; a second click finds the ask gone.
@@ -44,7 +43,7 @@ pub async fn click(app: &Arc<App>, click: ActionClick) -> Result<()> {
             let prompt = ask.prompt.clone();
             match routing::settle(app, ask, repo.clone(), why).await? {
                 Some(_) => {
-                    app.store.put_pick(&prompt, repo.clone()).await?;
+                    app.store.put_pick(&prompt, repo.clone(), click.user.clone()).await?;
                     replace(app, &click, PickerDone::Picked { repo, by: click.user.clone() }.render()).await
                 }
                 None => answer(app, &click, Notice::Outdated.render()).await,
@@ -122,12 +121,12 @@ async fn open_pull_request(app: &Arc<App>, click: &ActionClick, session: &Sessio
 }
 
 /// Tells the person who clicked.
-async fn answer(app: &App, click: &ActionClick, message: Message) -> Result<()> {
+pub(super) async fn answer(app: &App, click: &ActionClick, message: Message) -> Result<()> {
     whisper(app, &click.channel, click.thread_ts.clone(), &click.user, message).await
 }
 
 /// Puts something in the place of the message with the button.
-async fn replace(app: &App, click: &ActionClick, message: Message) -> Result<()> {
+pub(super) async fn replace(app: &App, click: &ActionClick, message: Message) -> Result<()> {
     let Some(response_url) = &click.response_url else { return Ok(()) };
     match app.slack.respond_replacing(response_url, &message).await {
         Err(error @ (SlackError::RateLimited { .. } | SlackError::Transient { .. })) => Err(error.into()),

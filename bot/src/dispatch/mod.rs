@@ -5,6 +5,7 @@ mod assistant;
 mod click;
 mod command;
 mod home;
+mod moving;
 mod post;
 mod shortcut;
 mod talk;

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
+use longshore_classifier::{Addressed, Named, named_in_thread};
 use longshore_session::{
-    Ask, AskState, ChannelId, Command, InboxRow, MessageTs, Phase, Prompt, PromptFile, PromptId, Rejection, Said, SessionRecord,
+    Ask, AskState, ChannelId, Command, InboxRow, MessageTs, Phase, Prompt, PromptFile, PromptId, Rejection, RepoName, Said, SessionRecord,
     SlackUserId, ThreadKey, Which,
 };
-use longshore_slack::{DeletedPost, EditedPost, EphemeralTo, FileRef, Message, Notice, Post, Reaction, SlackError, StatusScope};
+use longshore_slack::{
+    DeletedPost, EditedPost, EphemeralTo, FileRef, Message, Notice, PickerDone, Post, Reaction, SlackError, StatusScope,
+};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -60,7 +63,19 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
     if thread::is_aside(&post.text) {
         return Ok(());
     }
-    let said = match sessions.first() {
+    let repos: Vec<&RepoName> = app.manifests.keys().collect();
+    let addressed = match called {
+        Called::Yes => Addressed::ToTheBot,
+        Called::No => Addressed::ToTheThread,
+    };
+    let named = if sessions.is_empty() { None } else { named_in_thread(asked, addressed, &repos) };
+    let session = match &named {
+        // Its own session, which may be the thread's second one.
+        Some(Named::Repository(repo)) => sessions.iter().find(|session| session.repo == *repo),
+        Some(Named::Unknown(_)) => None,
+        None => sessions.first(),
+    };
+    let said = match session {
         Some(session) => match before(app, &thread, session, &post, called).await? {
             Some(said) => said,
             None => return Ok(()),
@@ -81,14 +96,17 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
         received: row.delivery.received,
     };
     let acknowledged = app.acknowledged.take(&row.delivery.key).map(|at| (Phase::Acknowledged, at));
-    match sessions.first() {
+    match session {
         Some(session) => {
+            app.store.prompted(session.id.clone()).await?;
             // Refused as a duplicate where this delivery was handled before: then there is nothing left to do.
             let command = match when {
                 When::Now => Command::AcceptNow { prompt },
                 When::InTurn => Command::Accept { prompt },
             };
-            let _ = conversation::command(app, &session.id, command).await?;
+            if let Err(Rejection::Moved) = conversation::command(app, &session.id, command).await? {
+                bail!("the session's prompts are being moved");
+            }
             conversation::phases(app, &session.id, acknowledged.into_iter().collect()).await
         }
         None => {
@@ -163,7 +181,7 @@ async fn stop(app: &Arc<App>, thread: &ThreadKey, sessions: &[SessionRecord], by
     }
     for ask in app.store.asks_of(thread.clone()).await? {
         stopped = true;
-        routing::end(app, &ask, Notice::PromptWithdrawn.render()).await?;
+        routing::end_picking(app, &ask, Notice::PromptWithdrawn.render(), PickerDone::Closed).await?;
     }
     if stopped { Ok(()) } else { whisper(app, &thread.channel, Some(thread.thread.clone()), by, refusal.render()).await }
 }
@@ -200,7 +218,7 @@ pub async fn edited(app: &Arc<App>, edit: EditedPost) -> Result<()> {
 /// A prompt whose message is deleted before it began is withdrawn.
 pub async fn deleted(app: &Arc<App>, gone: DeletedPost) -> Result<()> {
     if let Some(ask) = app.store.ask(prompt_id(&gone.channel, &gone.ts)).await? {
-        return routing::end(app, &ask, Notice::PromptWithdrawn.render()).await;
+        return routing::end_picking(app, &ask, Notice::PromptWithdrawn.render(), PickerDone::Closed).await;
     }
     for session in working_in(app, &gone.channel).await? {
         let command = Command::Withdraw { which: Which::Post(gone.ts.clone()), by: None };

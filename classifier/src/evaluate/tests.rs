@@ -165,6 +165,19 @@ async fn learning_from_one_half_helps_the_other() {
     assert!(matches!(evaluate(none).await, Err(EvaluateError::Holdout)));
 }
 
+/// The bundled requests are easier than real ones (see `docs/routing.md`); whatever makes routing worse shows in them all the same.
+#[tokio::test]
+async fn learning_costs_no_accuracy_on_lines_it_has_not_seen() {
+    let bundled = options(Path::new(PROFILES), Path::new(REQUESTS));
+    let report = evaluate(EvaluateOptions { holdout: Some(6), ..bundled }).await.unwrap();
+    let holdout = report.holdout.as_ref().unwrap();
+    let figure = |name: &str| holdout.figure(name).map(|(before, after)| (before.mean, after.mean)).unwrap();
+    let (top1, top3, precision) = (figure("top1"), figure("top3"), figure("unknown_precision"));
+    assert!(top1.1 >= 0.93 && top1.1 >= top1.0 - 0.02, "{report}");
+    assert!(top3.1 >= 0.98, "{report}");
+    assert!(precision.1 > precision.0 + 0.1, "what is called unknown is far more often so: {report}");
+}
+
 #[test]
 fn fields_are_named_as_in_the_command() {
     assert_eq!("title".parse(), Ok(Field::Title));

@@ -10,6 +10,9 @@ impl SessionState {
         let mut told: Vec<(Prompt, Waiting)> = Vec::new();
         let mut edited = Vec::new();
         for event in events {
+            if let Event::Moved { repo, .. } = event {
+                told.extend(after.queue.iter().map(|prompt| (prompt.clone(), Waiting::Moved(repo.clone()))));
+            }
             let gone = match event {
                 Event::TurnStarted { prompt, .. } => Some((prompt, Waiting::Started)),
                 Event::PromptInserted { turn, prompt } => Some((prompt, Waiting::Inserted(*turn))),
@@ -31,6 +34,8 @@ impl SessionState {
                 | Event::StopRequested { .. }
                 | Event::TurnFinishing { .. }
                 | Event::TurnEnded { .. }
+                | Event::Moved { .. }
+                | Event::CleanedUp
                 | Event::PullRequestOpened { .. }
                 | Event::PhaseReached { .. }
                 | Event::QuestionAsked { .. }

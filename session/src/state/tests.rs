@@ -67,6 +67,46 @@ fn files_come_before_the_agent_has_the_prompt() {
 }
 
 #[test]
+fn a_moved_session_ends_what_it_has_and_takes_nothing_more() {
+    let mut state = SessionState::default();
+    let (turn, to, repo) = (TurnId(1), SessionId::parse("s-2").unwrap(), RepoName::parse("acme/maps").unwrap());
+    let go = Command::Move { to, repo, by: user() };
+    act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
+    act(&mut state, Command::Accept { prompt: prompt(2) }).unwrap();
+    act(&mut state, Command::SandboxReady { turn, sandbox: sandbox() }).unwrap();
+    let told = Effect::Retell { prompt: prompt(2), waiting: Waiting::Moved(RepoName::parse("acme/maps").unwrap()) };
+    assert_eq!(act(&mut state, go.clone()).unwrap().effects, [Effect::CleanUp, told]);
+    assert!(state.queue.is_empty(), "what waited went along");
+    assert_eq!(act(&mut state, go), Err(Rejection::Moved));
+    for late in [
+        Command::AgentEnded { turn },
+        Command::Finished { turn, failure: None },
+        Command::Stop { by: user() },
+        Command::Edit { post: prompt(2).post, text: "other words".into() },
+        Command::Accept { prompt: prompt(3) },
+    ] {
+        assert!(act(&mut state, late.clone()).is_err(), "{late:?}");
+    }
+    assert_eq!(state.owed(), [Effect::CleanUp], "also after a restart");
+    let cleaned = act(&mut state, Command::CleanedUp).unwrap();
+    assert_eq!(cleaned.events, [Event::TurnEnded { turn, outcome: TurnOutcome::Stopped { by: user() } }, Event::CleanedUp]);
+    assert_eq!((state.activity.clone(), state.owed()), (Activity::Idle, Vec::new()));
+    assert_eq!(act(&mut state, Command::CleanedUp), Err(Rejection::StaleTurn));
+}
+
+#[test]
+fn an_idle_session_can_be_moved() {
+    let mut state = SessionState::default();
+    let turn = TurnId(1);
+    act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
+    act(&mut state, Command::Stop { by: user() }).unwrap();
+    act(&mut state, Command::Finished { turn, failure: None }).unwrap();
+    let go = Command::Move { to: SessionId::parse("s-2").unwrap(), repo: RepoName::parse("acme/maps").unwrap(), by: user() };
+    assert_eq!(act(&mut state, go).unwrap().effects, [Effect::CleanUp]);
+    assert_eq!(act(&mut state, Command::CleanedUp).unwrap().events, [Event::CleanedUp], "its turn has ended before");
+}
+
+#[test]
 fn a_second_prompt_waits_its_turn_and_then_starts() {
     let mut state = SessionState::default();
     act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
@@ -293,19 +333,22 @@ fn any_command() -> impl Strategy<Value = Command> {
         2 => (turn.clone(), 0..3u32).prop_map(|(turn, n)| Command::Ask { turn, question: question(n) }),
         2 => (0..3u32, 0..8u32).prop_map(|(n, of)| Command::Answer { question: question(n).id, option: 0, prompt: prompt(of) }),
         4 => turn.prop_map(|turn| Command::Finished { turn, failure: None }),
+        1 => Just(Command::Move { to: SessionId::parse("s-2").unwrap(), repo: RepoName::parse("acme/maps").unwrap(), by: user() }),
+        1 => Just(Command::CleanedUp),
     ]
 }
 
 proptest! {
     /// Whatever comes in whatever order: the log alone gives the state, each accepted prompt is started at most once and ended at most
-    /// once, a session with work to do is never idle, and each prompt is in one place: it waits, is worked on, was served by a turn, or
-    /// was withdrawn.
+    /// once, a session with work to do is never idle, and each prompt is in one place: it waits, is worked on, was served by a turn,
+    /// went to another repository, or was withdrawn.
     #[test]
     fn any_history_is_sound(commands in prop::collection::vec(any_command(), 0..80)) {
         let mut state = SessionState::default();
         let mut log = Vec::new();
         let (mut started, mut prepared, mut finished) = (HashMap::new(), HashMap::new(), HashMap::new());
         let mut served: Vec<PromptId> = Vec::new();
+        let mut moved: Vec<PromptId> = Vec::new();
         let mut closed = HashMap::new();
         for command in commands {
             let Ok(decision) = state.apply(command) else { continue };
@@ -313,6 +356,9 @@ proptest! {
                 if let Event::TurnEnded { .. } = event {
                     served.extend(state.activity.prompt().map(|prompt| prompt.id.clone()));
                     served.extend(state.activity.inserted().iter().map(|inserted| inserted.prompt.id.clone()));
+                }
+                if let Event::Moved { .. } = event {
+                    moved.extend(state.queue.iter().map(|prompt| prompt.id.clone()));
                 }
                 state.evolve(event);
                 match event {
@@ -333,7 +379,7 @@ proptest! {
             prop_assert!(state.activity != Activity::Idle || state.queue.is_empty());
             let inserted = state.activity.inserted().iter().map(|inserted| &inserted.prompt);
             let held = state.queue.iter().chain(state.activity.prompt()).chain(inserted).map(|prompt| &prompt.id);
-            let mut places: Vec<&PromptId> = held.chain(&served).chain(&state.withdrawn).collect();
+            let mut places: Vec<&PromptId> = held.chain(&served).chain(&moved).chain(&state.withdrawn).collect();
             places.sort();
             let mut accepted: Vec<&PromptId> = state.accepted.iter().map(|(id, _)| id).collect();
             accepted.sort();
@@ -357,6 +403,7 @@ proptest! {
                 Effect::Prepare { turn, .. } => Command::SandboxReady { turn, sandbox: sandbox() },
                 Effect::Prompt { turn, .. } | Effect::Cancel { turn, .. } => Command::AgentEnded { turn },
                 Effect::Finish { turn, .. } => Command::Finished { turn, failure: None },
+                Effect::CleanUp => Command::CleanedUp,
                 Effect::PrepareInsert { .. } | Effect::Insert { .. } => unreachable!("the turn's own prompt comes first"),
                 Effect::Tell { .. } | Effect::Retell { .. } => unreachable!("a notice is never owed"),
             };

@@ -279,31 +279,6 @@ impl Store {
         .await
     }
 
-    /// Remembers which repository people chose for a prompt; the latest choice counts.
-    pub async fn put_pick(&self, prompt: &Prompt, repo: RepoName) -> Result<(), StoreError> {
-        let now = self.clock().now();
-        let (prompt, text) = (prompt.id.clone(), prompt.text.clone());
-        self.write(Database::Central, move |db| {
-            db.execute(
-                "INSERT INTO picks (prompt, text, repo, at) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (prompt) DO UPDATE SET repo = excluded.repo, at = excluded.at",
-                params![prompt.as_str(), text, repo.as_str(), now.0],
-            )
-            .map(drop)
-        })
-        .await
-    }
-
-    /// The newest picks (text, repository), oldest of them first.
-    pub async fn picks(&self, most: u32) -> Result<Vec<(String, RepoName)>, StoreError> {
-        self.read(Database::Central, move |db| {
-            db.prepare_cached("SELECT text, repo FROM (SELECT * FROM picks ORDER BY id DESC LIMIT ?1) ORDER BY id")?
-                .query_map(params![most], |row| Ok((row.get(0)?, parsed(row, 1, RepoName::parse)?)))?
-                .collect()
-        })
-        .await
-    }
-
     pub async fn session(&self, id: SessionId) -> Result<Option<SessionRecord>, StoreError> {
         self.read(Database::Central, move |db| {
             db.query_row(&format!("{SELECT_SESSION} WHERE id = ?1"), params![id.as_str()], session_row).optional()
@@ -311,12 +286,25 @@ impl Store {
         .await
     }
 
-    /// The sessions of a thread, newest first.
+    /// The sessions of a thread that prompts can go to, the one that was asked last first: what was moved elsewhere is none of them.
     pub async fn sessions_of(&self, thread: ThreadKey) -> Result<Vec<SessionRecord>, StoreError> {
         self.read(Database::Central, move |db| {
-            db.prepare_cached(&format!("{SELECT_SESSION} WHERE team = ?1 AND channel = ?2 AND thread = ?3 ORDER BY created DESC, id"))?
+            let sql = format!(
+                "{SELECT_SESSION} WHERE team = ?1 AND channel = ?2 AND thread = ?3 AND NOT EXISTS (SELECT 1 FROM moves WHERE old = id)
+                 ORDER BY prompted DESC, created DESC, id"
+            );
+            db.prepare_cached(&sql)?
                 .query_map(params![thread.team.as_str(), thread.channel.as_str(), thread.thread.as_str()], session_row)?
                 .collect()
+        })
+        .await
+    }
+
+    /// Somebody asks a session for something: it is its thread's first from now on.
+    pub async fn prompted(&self, id: SessionId) -> Result<(), StoreError> {
+        let now = self.clock().now();
+        self.write(Database::Central, move |db| {
+            db.execute("UPDATE sessions SET prompted = ?2 WHERE id = ?1", params![id.as_str(), now.0]).map(drop)
         })
         .await
     }
@@ -463,12 +451,13 @@ fn put_ask(db: &Connection, ask: &Ask, now: Timestamp) -> rusqlite::Result<()> {
     .map(drop)
 }
 
-const SELECT_SESSION: &str = "SELECT id, repo, team, channel, thread, owner, title, why, phase, has_work, created, touched FROM sessions";
+pub(super) const SELECT_SESSION: &str =
+    "SELECT id, repo, team, channel, thread, owner, title, why, phase, has_work, created, touched FROM sessions";
 
-fn insert_session(db: &Connection, record: &SessionRecord, first_ask: &str) -> rusqlite::Result<()> {
+pub(super) fn insert_session(db: &Connection, record: &SessionRecord, first_ask: &str) -> rusqlite::Result<()> {
     db.execute(
-        "INSERT INTO sessions (id, repo, team, channel, thread, owner, title, why, phase, has_work, created, touched, first_ask)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        "INSERT INTO sessions (id, repo, team, channel, thread, owner, title, why, phase, has_work, created, touched, first_ask, prompted)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?11)",
         params![
             record.id.as_str(),
             record.repo.as_str(),
@@ -488,7 +477,7 @@ fn insert_session(db: &Connection, record: &SessionRecord, first_ask: &str) -> r
     .map(drop)
 }
 
-fn session_row(row: &Row<'_>) -> rusqlite::Result<SessionRecord> {
+pub(super) fn session_row(row: &Row<'_>) -> rusqlite::Result<SessionRecord> {
     Ok(SessionRecord {
         id: parsed(row, 0, SessionId::parse)?,
         repo: parsed(row, 1, RepoName::parse)?,

@@ -5,6 +5,7 @@
 //! disk flush; who asked is answered after the commit. Reads use read-only connections and never wait for a writer.
 
 mod central;
+mod moves;
 mod outbox;
 mod people;
 mod schema;
@@ -20,6 +21,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 
 pub use central::{Ask, AskState, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, SandboxRecord, SessionRecord, Work};
+pub use moves::{Lesson, MovedSession, Pick};
 pub use outbox::{OutboxDraft, OutboxLane, OutboxOwner, OutboxRow, Sending};
 pub use people::{PersonDefaults, PullRequestStyle};
 pub use sessions::{AgentCursor, Append, StoredEvent};

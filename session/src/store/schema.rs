@@ -14,6 +14,7 @@ const CENTRAL: &[&str] = &[
     include_str!("../../migrations/central_1.sql"),
     include_str!("../../migrations/central_2.sql"),
     include_str!("../../migrations/central_3.sql"),
+    include_str!("../../migrations/central_4.sql"),
 ];
 const SESSION: &[&str] = &[include_str!("../../migrations/session_1.sql")];
 

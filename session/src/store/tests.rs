@@ -259,12 +259,69 @@ async fn picks_are_kept_in_order_and_the_latest_choice_counts() {
     let mut second = ask().prompt;
     second.id = PromptId::parse("p-2").unwrap();
     second.text = "another".into();
-    bench.store.put_pick(&ask().prompt, repo("acme/shop")).await.unwrap();
-    bench.store.put_pick(&second, repo("acme/maps")).await.unwrap();
-    bench.store.put_pick(&ask().prompt, repo("acme/bank")).await.unwrap();
+    let (one, two) = (SlackUserId::parse("U1").unwrap(), SlackUserId::parse("U2").unwrap());
+    bench.store.put_pick(&ask().prompt, repo("acme/shop"), one.clone()).await.unwrap();
+    bench.store.put_pick(&second, repo("acme/maps"), one.clone()).await.unwrap();
+    bench.clock.advance(Duration::from_millis(5));
+    bench.store.put_pick(&ask().prompt, repo("acme/bank"), two.clone()).await.unwrap();
+    let at = bench.clock.now();
     let picks = bench.store.picks(10).await.unwrap();
-    assert_eq!(picks, [("mend it".to_owned(), repo("acme/bank")), ("another".to_owned(), repo("acme/maps"))]);
+    let wanted = [
+        Pick { text: "mend it".into(), repo: repo("acme/bank"), by: Some(two), at },
+        Pick { text: "another".into(), repo: repo("acme/maps"), by: Some(one), at: Timestamp(at.0 - 5) },
+    ];
+    assert_eq!(picks, wanted);
     assert_eq!(bench.store.picks(1).await.unwrap().len(), 1);
+    assert_eq!(Store::picks_in(bench.folder.path(), 10).unwrap(), wanted, "and beside the service that works on it");
+}
+
+#[tokio::test]
+async fn an_empty_folder_has_taught_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(Store::picks_in(folder.path(), 10).unwrap(), []);
+}
+
+#[tokio::test]
+async fn two_moves_make_one_session_which_takes_what_comes_after() {
+    let bench = bench();
+    bench.store.put_ask(ask()).await.unwrap();
+    bench.store.begin_session(ask().prompt.id, record("s-1")).await.unwrap();
+    let elsewhere = |id: &str, repo: &str| SessionRecord { repo: RepoName::parse(repo).unwrap(), ..record(id) };
+    let mut second = ask().prompt;
+    second.id = PromptId::parse("p-2").unwrap();
+    let old = SessionId::parse("s-1").unwrap();
+    let begin = async |by: &str, to: SessionRecord| {
+        let prompts = (ask().prompt, vec![second.clone()]);
+        bench.store.begin_move(old.clone(), SlackUserId::parse(by).unwrap(), prompts, to, Lesson::Learn).await.unwrap()
+    };
+    assert_eq!(bench.store.moved_to(old.clone()).await.unwrap(), None);
+    let moved = begin("U1", elsewhere("s-2", "acme/maps")).await;
+    assert_eq!(begin("U2", elsewhere("s-3", "acme/bank")).await, moved, "the first one counts");
+    assert_eq!(moved, MovedSession { to: elsewhere("s-2", "acme/maps"), by: SlackUserId::parse("U1").unwrap() });
+    assert_eq!(bench.store.moved_to(old).await.unwrap(), Some(moved.clone()));
+    assert_eq!(bench.store.sessions_of(thread()).await.unwrap(), std::slice::from_ref(&moved.to));
+    assert_eq!(bench.store.first_ask(moved.to.id.clone()).await.unwrap().map(|ask| ask.prompt), Some(ask().prompt));
+    assert_eq!(bench.store.moved_here(moved.to.id).await.unwrap(), [second]);
+    let picks = bench.store.picks(5).await.unwrap();
+    assert_eq!(picks.iter().map(|pick| pick.repo.as_str()).collect::<Vec<_>>(), ["acme/maps"], "it is an example from now on");
+}
+
+#[tokio::test]
+async fn a_thread_answers_to_whom_was_asked_last() {
+    let bench = bench();
+    for (prompt, id) in [("p-1", "s-1"), ("p-2", "s-2")] {
+        let mut one = ask();
+        one.prompt.id = PromptId::parse(prompt).unwrap();
+        bench.store.put_ask(one.clone()).await.unwrap();
+        let record = SessionRecord { created: bench.clock.now(), ..record(id) };
+        bench.store.begin_session(one.prompt.id, record).await.unwrap();
+        bench.clock.advance(Duration::from_secs(1));
+    }
+    let first = async || bench.store.sessions_of(thread()).await.unwrap()[0].id.to_string();
+    assert_eq!(first().await, "s-2");
+    bench.store.prompted(SessionId::parse("s-1").unwrap()).await.unwrap();
+    bench.store.mark_session(SessionId::parse("s-2").unwrap(), "idle", Work::None).await.unwrap();
+    assert_eq!(first().await, "s-1");
 }
 
 /// A database as the first version left it, with a row in it.
@@ -279,7 +336,7 @@ async fn data_of_the_version_before_is_taken_over() {
     drop(connection);
     let store = Store::open(folder.path(), Arc::new(ManualClock::at(Timestamp(9)))).unwrap();
     assert_eq!(store.open_deliveries().await.unwrap(), 1);
-    store.put_pick(&ask().prompt, RepoName::parse("acme/shop").unwrap()).await.unwrap();
+    store.put_pick(&ask().prompt, RepoName::parse("acme/shop").unwrap(), SlackUserId::parse("U1").unwrap()).await.unwrap();
     assert_eq!(store.picks(5).await.unwrap().len(), 1);
 }
 

@@ -101,7 +101,9 @@ pub(crate) fn turns(events: &[Event]) -> Vec<TurnReport> {
             | Event::QuestionAsked { .. }
             | Event::QuestionAnswered { .. }
             | Event::QuestionDropped { .. }
-            | Event::ModelUsed { .. } => {}
+            | Event::Moved { .. }
+            | Event::ModelUsed { .. }
+            | Event::CleanedUp => {}
             Event::TurnStarted { turn, prompt } => {
                 let prompt = prompts.get(prompt);
                 let report = turns.entry(turn.0).or_default();

@@ -33,10 +33,13 @@ pub struct TurnCard {
     pub rerouting: Rerouting,
 }
 
-/// Whether the card has a button that takes the prompt to another repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether the prompt may go to another repository, or did.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rerouting {
+    /// There is a button for it.
     Offered,
+    /// It went: what the card was about is elsewhere now.
+    Moved { to: RepoName },
     /// What was done counts: other prompts follow from it, or it was merged.
     Closed,
 }
@@ -64,6 +67,8 @@ pub enum CardPhase {
     DoneButFailing,
     Stopped,
     Failed,
+    /// To another repository.
+    Moved,
 }
 
 impl CardPhase {
@@ -81,6 +86,7 @@ impl CardPhase {
             Self::DoneButFailing => "⚠️",
             Self::Stopped => "⏹️",
             Self::Failed => "❌",
+            Self::Moved => "↪️",
         }
     }
 
@@ -98,6 +104,7 @@ impl CardPhase {
             Self::DoneButFailing => "Done, but the check fails",
             Self::Stopped => "Stopped",
             Self::Failed => "Failed",
+            Self::Moved => "Moved",
         }
     }
 
@@ -107,7 +114,7 @@ impl CardPhase {
             Self::Queued { .. } | Self::Choosing | Self::Preparing | Self::Working | Self::Finishing | Self::Checking | Self::Waiting => {
                 true
             }
-            Self::Stopping | Self::Done | Self::DoneButFailing | Self::Stopped | Self::Failed => false,
+            Self::Stopping | Self::Done | Self::DoneButFailing | Self::Stopped | Self::Failed | Self::Moved => false,
         }
     }
 }
@@ -131,6 +138,9 @@ const PLAN_SHOWN: usize = 12;
 
 impl TurnCard {
     pub fn render(&self) -> Message {
+        if let Rerouting::Moved { to } = &self.rerouting {
+            return self.moved(to);
+        }
         let mut blocks = vec![block::header("card.head", &self.headline())];
         blocks.extend(self.place().map(|place| block::section("card.place", &place)));
         blocks.extend(self.plan_markup().map(|plan| block::section("card.plan", &plan)));
@@ -138,6 +148,17 @@ impl TurnCard {
         blocks.push(block::context("card.foot", &self.foot()));
         blocks.extend(block::actions("card.actions", self.buttons()));
         Message { text: self.text(), blocks }
+    }
+
+    /// What was planned and done here is of no interest any more.
+    fn moved(&self, to: &RepoName) -> Message {
+        let head = format!("{} {} to {to}", CardPhase::Moved.emoji(), CardPhase::Moved.words());
+        let mut blocks = vec![block::header("card.head", &head)];
+        let from = self.repo.as_ref().map(|repo| format!("*{repo}* was the wrong repository. The work has a card of its own below."));
+        blocks.extend(from.map(|from| block::section("card.place", &from)));
+        blocks.push(block::context("card.foot", &self.foot()));
+        let from = self.repo.as_ref().map(|repo| format!(" from {repo}")).unwrap_or_default();
+        Message { text: format!("{}{from} to {to}.", CardPhase::Moved.words()), blocks }
     }
 
     fn headline(&self) -> String {

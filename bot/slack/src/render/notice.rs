@@ -100,6 +100,8 @@ pub enum Notice {
     AnsweredAlready {
         by: SlackUserId,
     },
+    /// There is no repository to move a prompt to.
+    NoOtherRepository,
     /// The pull request was asked for and is on its way.
     PullRequestAsked,
     /// Somebody's click opened it.
@@ -140,6 +142,7 @@ impl Notice {
             Self::AnsweredAlready { by } => {
                 format!("☑️ This was answered already, by <@{by}>. Reply in the thread if something else is right.")
             }
+            Self::NoOtherRepository => "This is the only repository that I work in; `/agent repos` shows it.".to_owned(),
             Self::PullRequestAsked => "🔀 I am opening the pull request.".to_owned(),
             Self::PullRequestOpened { number, url } => format!("🔀 Pull request #{number} is open: {}", link(url, url)),
             Self::PullRequestRefused { why } => format!("🔀 I cannot open the pull request: {}", line(why, 2_000)),

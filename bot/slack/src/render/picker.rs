@@ -42,11 +42,13 @@ pub enum PickerDone {
     },
     /// Nobody answered in time.
     Expired,
+    /// In the place of a picker that is over, where the thread says below what became of it.
+    Closed,
 }
 
 const CANDIDATES_SHOWN: usize = 5;
 /// Slack's limit of options per group and of groups.
-const OPTIONS: usize = 100;
+pub(super) const OPTIONS: usize = 100;
 
 impl RepositoryPicker {
     pub fn render(&self) -> Message {
@@ -84,24 +86,32 @@ impl RepositoryPicker {
 
     fn select(&self, repos: &[&RepoName]) -> Option<Value> {
         let (action_id, _) = self.pick(repos.first()?).encode("select");
-        let option = |repo: &&RepoName| {
-            let (_, value) = self.pick(repo).encode("select");
-            json!({ "text": block::plain_text(repo.as_str(), 75), "value": value })
-        };
-        let mut select = json!({
-            "type": "static_select", "action_id": action_id, "placeholder": block::plain_text("Another repository…", 150),
-        });
-        if repos.len() <= OPTIONS {
-            select["options"] = repos.iter().map(option).collect();
-        } else {
-            let groups = repos.chunks(OPTIONS).take(OPTIONS).map(|group| {
-                let ends = [group.first(), group.last()].map(|repo| repo.map_or(String::new(), |repo| cut(repo.as_str(), 34)));
-                json!({ "label": block::plain_text(&ends.join(" to "), 75), "options": group.iter().map(option).collect::<Vec<_>>() })
-            });
-            select["option_groups"] = groups.collect();
-        }
-        Some(select)
+        Some(select(&action_id, "Another repository…", repos))
     }
+}
+
+/// Searched in Slack by typing. One that is chosen has the repository's name as its value.
+pub(super) fn select(action_id: &str, placeholder: &str, repos: &[&RepoName]) -> Value {
+    let mut select = json!({ "type": "static_select", "action_id": action_id, "placeholder": block::plain_text(placeholder, 150) });
+    if repos.len() <= OPTIONS {
+        select["options"] = repos.iter().map(|repo| option(repo)).collect();
+    } else {
+        select["option_groups"] = groups(repos, OPTIONS).into();
+    }
+    select
+}
+
+pub(super) fn option(repo: &RepoName) -> Value {
+    json!({ "text": block::plain_text(repo.as_str(), 75), "value": repo })
+}
+
+/// At most `most` groups, each named by its ends.
+pub(super) fn groups(repos: &[&RepoName], most: usize) -> Vec<Value> {
+    let groups = repos.chunks(OPTIONS).take(most).map(|group| {
+        let ends = [group.first(), group.last()].map(|repo| repo.map_or(String::new(), |repo| cut(repo.as_str(), 34)));
+        json!({ "label": block::plain_text(&ends.join(" to "), 75), "options": group.iter().map(|repo| option(repo)).collect::<Vec<_>>() })
+    });
+    groups.collect()
 }
 
 impl PickerDone {
@@ -109,6 +119,7 @@ impl PickerDone {
         Message::of_words(match self {
             Self::Picked { repo, by } => format!("🧭 *{repo}*, picked by <@{by}>."),
             Self::Withdrawn { by } => format!("🧭 Withdrawn by <@{by}>. Nothing was started."),
+            Self::Closed => "🧭 This question is closed.".to_owned(),
             Self::Expired => "🧭 Nobody picked a repository, so nothing was started. Mention me again, and name the repository.".to_owned(),
         })
     }

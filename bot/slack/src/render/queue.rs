@@ -1,6 +1,6 @@
 //! A prompt that came while a turn of its session runs.
 
-use longshore_session::{PromptId, SessionId, SlackUserId};
+use longshore_session::{PromptId, RepoName, SessionId, SlackUserId};
 use serde_json::Value;
 
 use super::{
@@ -35,6 +35,8 @@ pub enum QueuePlace {
     },
     /// Nobody works on it. None where its message was deleted.
     Withdrawn { by: Option<SlackUserId> },
+    /// It went to another repository, together with the prompt before it.
+    Moved { to: RepoName },
 }
 
 /// More words of a prompt than that make a queue that nobody reads.
@@ -65,6 +67,7 @@ impl QueuedNotice {
                 format!("📨 *Handed over.* The agent gets this at its next step; the reply to <@{joined}>'s work answers it, too.")
             }
             QueuePlace::Withdrawn { by: Some(by) } => format!("↩️ *Withdrawn* by <@{by}>. Nothing was started."),
+            QueuePlace::Moved { to } => format!("↪️ *Moved* to *{to}*, as the prompt before it."),
             QueuePlace::Withdrawn { by: None } => "↩️ *Withdrawn*: its message was deleted. Nothing was started.".to_owned(),
         }
     }
@@ -79,7 +82,7 @@ impl QueuedNotice {
                     block::button("Withdraw", &withdraw, "", Style::Default),
                 ]
             }
-            QueuePlace::Started | QueuePlace::Inserted { .. } | QueuePlace::Withdrawn { .. } => Vec::new(),
+            QueuePlace::Started | QueuePlace::Inserted { .. } | QueuePlace::Withdrawn { .. } | QueuePlace::Moved { .. } => Vec::new(),
         }
     }
 }

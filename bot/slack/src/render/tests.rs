@@ -330,12 +330,114 @@ fn a_picker_of_very_many_repositories_is_grouped() {
     assert_eq!(groups.iter().map(|group| group["options"].as_array().unwrap().len()).sum::<usize>(), 350);
 }
 
+fn wrong() -> WrongRepository {
+    WrongRepository {
+        session: session(),
+        repo: repo("acme/shop"),
+        by: ana(),
+        asked: "the totals are <wrong> & late".to_owned(),
+        candidates: vec![
+            Candidate { repo: repo("acme/shop"), reason: "it computes totals".to_owned() },
+            Candidate { repo: repo("acme/billing"), reason: "mentions totals".to_owned() },
+        ],
+        others: vec![repo("acme/web"), repo("acme/shop"), repo("acme/app"), repo("acme/billing")],
+    }
+}
+
+#[test]
+fn where_a_prompt_belongs_is_asked_in_a_modal() {
+    let modal = wrong().modal();
+    let text = |pointer: &str| modal.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{pointer}")).to_owned();
+    assert_eq!(
+        (text("/type"), text("/callback_id"), text("/private_metadata")),
+        ("modal".into(), "wrong_repository".into(), session().to_string())
+    );
+    for (pointer, limit) in [("/title/text", 24), ("/submit/text", 24), ("/close/text", 24)] {
+        assert!(text(pointer).chars().count() <= limit, "{pointer}");
+    }
+    let shown = |group: &Value| {
+        let options = group["options"].as_array().unwrap().iter();
+        let options: Vec<String> = options
+            .map(|option| format!("{} ({})", option["value"].as_str().unwrap(), option["description"]["text"].as_str().unwrap_or("-")))
+            .collect();
+        format!("{}: {}", group["label"]["text"].as_str().unwrap(), options.join(", "))
+    };
+    let groups = modal.pointer("/blocks/1/element/option_groups").and_then(Value::as_array).unwrap();
+    let all = [vec![text("/blocks/0/text/text"), text("/blocks/1/hint/text")], groups.iter().map(shown).collect()].concat();
+    assert_snapshot!(all.join("\n"), @r#"
+    This is in *acme/shop* now. Where does it belong?
+    > the totals are &lt;wrong&gt; &amp; late
+    What runs here ends, what I pushed here is taken back, and the work begins anew there.
+    Most likely: acme/billing (mentions totals)
+    All others: acme/app (-), acme/web (-)
+    "#);
+}
+
+#[test]
+fn a_modal_takes_very_many_repositories() {
+    let others: Vec<RepoName> = (0..350).map(|n| repo(&format!("a-rather-long-organisation-name/{}-{n:03}", "x".repeat(80)))).collect();
+    let modal = WrongRepository { others: others.clone(), ..wrong() }.modal();
+    let groups = modal.pointer("/blocks/1/element/option_groups").and_then(Value::as_array).unwrap();
+    assert!(groups.len() <= 100);
+    for group in groups {
+        assert!((1..=100).contains(&group["options"].as_array().unwrap().len()));
+        assert!(group["label"]["text"].as_str().unwrap().chars().count() <= 75);
+    }
+    assert_eq!(groups.iter().map(|group| group["options"].as_array().unwrap().len()).sum::<usize>(), 351);
+    assert_sendable(&WrongRepository { others, ..wrong() }.message());
+}
+
+#[test]
+fn where_a_prompt_belongs_is_asked_in_the_thread_where_a_modal_comes_too_late() {
+    assert_snapshot!(show(&wrong().message()), @r#"
+    text: This is in acme/shop now. Where does it belong? Most likely: acme/billing.
+    section wrong.head: 🧭 <@U0ANA>, this is in *acme/shop* now. Where does it belong?
+        > the totals are &lt;wrong&gt; &amp; late
+    section wrong.candidate.0: *acme/billing*
+        mentions totals  [Move it there | move_to:0:s-7k2m9q4dxw = acme/billing]
+    actions wrong.actions: [Another repository… | move_to:select:s-7k2m9q4dxw: acme/app=acme/app, acme/web=acme/web]
+    "#);
+}
+
+#[test]
+fn what_becomes_of_a_moved_prompt() {
+    let url = "https://github.com/acme/shop/pull/3".to_owned();
+    let messages = [
+        MovedNotice { from: repo("acme/shop"), to: repo("acme/billing"), by: ana() }.render(),
+        Leftover::PullRequestClosed { repo: repo("acme/shop"), number: 3, url: url.clone() }.render(),
+        Leftover::PullRequestKept { repo: repo("acme/shop"), number: 3, url }.render(),
+        Leftover::BranchKept { repo: repo("acme/shop"), branch: "longshore/s-7k2m9q4dxw".to_owned() }.render(),
+        Leftover::NotLookedAt { repo: repo("acme/shop"), branch: "longshore/s-7k2m9q4dxw".to_owned() }.render(),
+    ];
+    messages.iter().for_each(assert_sendable);
+    let words: Vec<&str> = messages.iter().map(|message| message.text.as_str()).collect();
+    assert_snapshot!(words.join("\n---\n"), @r#"
+    ↪️ Moved from *acme/shop* to *acme/billing* by <@U0ANA>. I work on it there, in this thread.
+    ---
+    🧹 I closed my pull request <https://github.com/acme/shop/pull/3|#3> in *acme/shop*: its work belongs elsewhere.
+    ---
+    🧹 My pull request <https://github.com/acme/shop/pull/3|#3> in *acme/shop* stays open, since people have worked on it. Close it if nobody wants it.
+    ---
+    🧹 The branch `longshore/s-7k2m9q4dxw` stays in *acme/shop*: I cannot tell whether only I pushed to it.
+    ---
+    🧹 GitHub did not let me clean up in *acme/shop*. If the branch `longshore/s-7k2m9q4dxw` or a pull request from it is there, delete it by hand.
+    "#);
+    let card = TurnCard { rerouting: Rerouting::Moved { to: repo("acme/billing") }, ..card(CardPhase::Moved) };
+    assert_snapshot!(show(&card.render()), @r#"
+    text: Moved from acme/shop to acme/billing.
+    header card.head: ↪️ Moved to acme/billing
+    section card.place: *acme/shop* was the wrong repository. The work has a card of its own below.
+    context card.foot: Asked by <@U0ANA> · 1 min 20 s · $0.42 · session `s-7k2m9q4dxw`
+    "#);
+}
+
 #[test]
 fn short_answers() {
     let messages = [
         PickerDone::Picked { repo: repo("acme/shop"), by: ana() }.render(),
         PickerDone::Withdrawn { by: ana() }.render(),
         PickerDone::Expired.render(),
+        PickerDone::Closed.render(),
         NotAllowed::Workspace.render(),
         NotAllowed::Channel.render(),
         NotAllowed::User.render(),
@@ -352,6 +454,7 @@ fn short_answers() {
         Notice::EditTooLate.render(),
         Notice::PromptWithdrawn.render(),
         Notice::Outdated.render(),
+        Notice::NoOtherRepository.render(),
         Notice::PullRequestAsked.render(),
         Notice::Broken { reference: "r-1".to_owned() }.render(),
         Notice::Update { words: "Half of the <tests> pass.".to_owned() }.render(),
@@ -364,6 +467,8 @@ fn short_answers() {
     🧭 Withdrawn by <@U0ANA>. Nothing was started.
     ---
     🧭 Nobody picked a repository, so nothing was started. Mention me again, and name the repository.
+    ---
+    🧭 This question is closed.
     ---
     🚫 I do not work for this workspace. Whoever runs Longshore here can change that in its configuration (`access`).
     ---
@@ -398,6 +503,8 @@ fn short_answers() {
     Withdrawn.
     ---
     This button's time is over: what it stands for has changed since.
+    ---
+    This is the only repository that I work in; `/agent repos` shows it.
     ---
     🔀 I am opening the pull request.
     ---

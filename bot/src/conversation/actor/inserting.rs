@@ -94,6 +94,7 @@ impl Actor {
                 let joined = self.view.asked.get(turn).map_or(&self.record.owner, |prompt| &prompt.author.slack_user).clone();
                 QueuePlace::Inserted { joined }
             }
+            Waiting::Moved(repo) => QueuePlace::Moved { to: repo.clone() },
             Waiting::Withdrawn(by) => QueuePlace::Withdrawn { by: by.clone() },
         };
         let (session, id) = (self.record.id.clone(), prompt.id.clone());
@@ -104,7 +105,7 @@ impl Actor {
     pub(super) fn queued_change(&self, prompt: &Prompt, waiting: &Waiting) -> Result<OutboxDraft> {
         let weight = match waiting {
             Waiting::InPlace(_) => Weight::OnTheWay,
-            Waiting::Started | Waiting::Inserted(_) | Waiting::Withdrawn(_) => Weight::Last,
+            Waiting::Started | Waiting::Inserted(_) | Waiting::Withdrawn(_) | Waiting::Moved(_) => Weight::Last,
         };
         let (channel, message) = (self.record.thread.channel.clone(), self.queued_notice(prompt, waiting));
         Ok(Changed { channel, message, weight }.draft(&self.queued_key(prompt))?)

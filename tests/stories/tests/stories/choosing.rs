@@ -1,10 +1,14 @@
 //! Where the bot is not sure which repository is meant.
 
-use anyhow::ensure;
-use longshore_emulators::slack::{Choice, PeopleError, Target};
+use anyhow::{Context, ensure};
+use longshore_emulators::{
+    model::Script,
+    slack::{Choice, PeopleError, Target},
+};
 use serde_json::json;
 
 use crate::{
+    hold::play,
     stage::tell,
     thread::{Thread, action_id, redacted},
 };
@@ -80,16 +84,70 @@ fn likely_repositories_come_first() {
           🧭 @ana, which repository is this about? I am not sure enough to start.
           > the order is wrong
           *acme/courier*
-          the model's choice
+          mentions order, wrong; the model thinks of it, too
           [This one]
           *acme/dashboard*
-          the model's choice
+          mentions wrong; the model thinks of it, too
           [This one]
           *acme/storefront*
-          the model's choice
+          mentions order; the model thinks of it, too
           [This one]
           [Never mind]
         "#);
+        Ok(())
+    });
+}
+
+#[test]
+fn somebody_else_may_answer_but_not_somebody_who_may_not_use_the_bot() {
+    tell(async |stage| {
+        let room = "C0ROOM57";
+        play(stage, Script::for_prompt("tidy the platypus shelf").say("The shelf is tidy."));
+        let known = || -> Vec<String> { stage.slack.deliveries().into_iter().filter_map(|delivery| delivery.event_id).collect() };
+        let before = known();
+        let thread = Thread::open(stage, "U0ANA", room, "@longshore tidy the platypus shelf")?;
+        let (picker, _) = thread.button("pick_repository").await?;
+        // The same event five times makes no second picker. (Events of other rooms that came meanwhile are none the worse for it.)
+        let events: Vec<String> = known().into_iter().filter(|id| !before.contains(id)).collect();
+        for event in events.iter().cycle().take(4 * events.len()) {
+            stage.slack.redeliver(event)?;
+        }
+
+        let choice = Choice { action_id: pick(&thread)?, block_id: None, value: Some(json!("acme/courier")) };
+        stage.slack.person("U0GUS").act(Target::message(room, &picker), choice.clone()).await?;
+        thread.whispers("U0GUS", "not on the list of people").await?;
+        assert_eq!(thread.sessions().await?.len(), 0, "a stranger's click counts for nothing");
+
+        stage.slack.person("U0BEN").act(Target::message(room, &picker), choice).await?;
+        thread.shows("picked by @ben").await?;
+        thread.done(1).await?;
+        let session = thread.session().await?;
+        assert_eq!((session.why.as_str(), thread.sessions().await?.len()), ("picked by Ben Okafor", 1));
+        assert_eq!(thread.messages("picker").len(), 1, "{}", thread.text());
+        assert_eq!(thread.messages("final").len(), 1, "{}", thread.text());
+        Ok(())
+    });
+}
+
+/// The action of the picker's first button or of its list.
+fn pick(thread: &Thread<'_>) -> anyhow::Result<String> {
+    thread.messages("picker").first().and_then(|picker| action_id(picker, "pick_repository")).context("there is no picker")
+}
+
+#[test]
+fn a_picker_whose_prompt_is_deleted_is_closed() {
+    tell(async |stage| {
+        let room = "C0ROOM58";
+        let thread = Thread::open(stage, "U0BEN", room, "does anybody know what this is?")?;
+        let asked = thread.reply("U0ANA", "@longshore something about the wobbegong is off")?;
+        let (picker, button) = thread.button("pick_repository").await?;
+        stage.slack.person("U0ANA").delete(room, &asked)?;
+        thread.shows("This question is closed").await?;
+        thread.shows("Withdrawn.").await?;
+        let late = stage.slack.person("U0BEN").press(room, &picker, &button).await;
+        assert_eq!(late, Err(PeopleError::NoSuchAction(button)));
+        assert_eq!(thread.sessions().await?.len(), 0);
+        assert_eq!(thread.messages("final").len(), 1, "{}", thread.text());
         Ok(())
     });
 }

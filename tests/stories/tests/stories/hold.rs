@@ -32,7 +32,12 @@ pub struct Held {
 impl Held {
     /// Waits until the turn's agent has come to the gate.
     pub async fn at(thread: &Thread<'_>, turn: u32, gate: &str) -> Result<Self> {
-        let held = Self { container: container(thread, turn).await?, gate: gate.to_owned() };
+        Self::in_session(thread, &thread.session().await?.id, turn, gate).await
+    }
+
+    /// As [`Held::at`], where the thread has several sessions.
+    pub async fn in_session(thread: &Thread<'_>, session: &str, turn: u32, gate: &str) -> Result<Self> {
+        let held = Self { container: container_of(thread, session, turn).await?, gate: gate.to_owned() };
         held.run(&format!("until [ -p /tmp/{gate} ]; do sleep 0.1; done")).await.with_context(|| thread.text())?;
         Ok(held)
     }
@@ -49,10 +54,13 @@ impl Held {
 
 /// The container that a turn runs in, as soon as it does.
 pub async fn container(thread: &Thread<'_>, turn: u32) -> Result<String> {
-    let session = thread.session().await?;
+    container_of(thread, &thread.session().await?.id, turn).await
+}
+
+async fn container_of(thread: &Thread<'_>, session: &str, turn: u32) -> Result<String> {
     let find = async {
         loop {
-            let turns = thread.harness.turns(&session.id).await?;
+            let turns = thread.harness.turns(session).await?;
             if let Some(sandbox) = turns.into_iter().find(|report| report.turn == turn).and_then(|report| report.sandbox) {
                 return anyhow::Ok(format!("{}-{sandbox}", thread.harness.namespace()));
             }

@@ -26,6 +26,7 @@ const TOLD_HERE: &[&str] = &[
     "questions",
     "queueing",
     "reading",
+    "rerouting",
     "secrets",
     "shortcut",
     "stopping",

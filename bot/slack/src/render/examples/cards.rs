@@ -30,6 +30,11 @@ pub(super) fn all() -> Vec<Example> {
         ("card-done-failing", "The turn ended well, but the check fails on it.", ended(CardPhase::DoneButFailing, PlanStatus::Done)),
         ("card-stopped", "What it turns into when somebody stopped the turn.", ended(CardPhase::Stopped, PlanStatus::Dropped)),
         ("card-failed", "What it turns into when the turn failed.", ended(CardPhase::Failed, PlanStatus::Pending)),
+        (
+            "card-moved",
+            "What it turns into when the prompt went to another repository.",
+            TurnCard { rerouting: Rerouting::Moved { to: repo("acme/courier") }, ..card(CardPhase::Moved, 40) },
+        ),
     ]
     .map(|(name, when, card)| thread(name, when, &card, TurnCard::render))
     .to_vec()

@@ -56,7 +56,7 @@ fn unread_files() -> [Example; 2] {
     ]
 }
 
-fn queued() -> [Example; 8] {
+fn queued() -> [Example; 9] {
     let withdrawn = |by| QueuePlace::Withdrawn { by };
     [
         ("queued-next", "A prompt came while a turn of its session runs.", QueuePlace::Waiting { place: 1 }),
@@ -65,6 +65,11 @@ fn queued() -> [Example; 8] {
         ("queued-started", "Its turn has begun.", QueuePlace::Started),
         ("queued-inserted", "It joined the turn of somebody else.", QueuePlace::Inserted { joined: ana() }),
         ("queued-inserted-own", "It joined the turn of the same person.", QueuePlace::Inserted { joined: ben() }),
+        (
+            "queued-moved",
+            "The prompt before it went to another repository, and this one with it.",
+            QueuePlace::Moved { to: repo("acme/courier") },
+        ),
         ("queued-withdrawn", "Somebody pressed Withdraw.", withdrawn(Some(ana()))),
         ("queued-deleted", "Its message was deleted.", withdrawn(None)),
     ]
@@ -120,6 +125,7 @@ fn notices() -> Vec<Example> {
             "A button of a question was pressed that has its answer.",
             Notice::AnsweredAlready { by: ben() },
         ),
+        whispered("notice-no-other-repository", "Wrong repository was pressed, and there is only one.", Notice::NoOtherRepository),
         whispered("notice-pull-request-asked", "The button for a pull request was pressed.", Notice::PullRequestAsked),
         said(
             "notice-pull-request-opened",

@@ -86,16 +86,17 @@ fn every_variant_has_an_example() {
     let mut kinds = BTreeSet::new();
     each_variant! { kinds;
         CardPhase after "phase:": Queued, Choosing, Preparing, Working, Finishing, Checking, Waiting, Stopping, Done, DoneButFailing, Stopped,
-            Failed;
+            Failed, Moved;
         PlanStatus after "status:": Pending, Doing, Done, Dropped;
-        Rerouting after "rerouting:": Offered, Closed;
+        Rerouting after "rerouting:": Offered, Moved, Closed;
         Verification after "verified:": Nothing, NoCheck, Ran;
         CheckEnd after "end:": Exited, TimedOut, OutOfMemory, NotRun;
         Outcome after "outcome:": Done, Asked, Failed, Stopped;
         TurnFailure after "TurnFailure": NoImage, EngineUnavailable, DiskFull, SandboxStart, Sync, RepositoryGone, SandboxOutOfMemory, SandboxKilled,
             AgentCrashed, AgentSilent, TurnTimeout, ModelRefused, Push, Internal;
-        PickerDone after "PickerDone": Picked, Withdrawn, Expired;
-        QueuePlace after "waiting:": Waiting, Started, Inserted, Withdrawn;
+        PickerDone after "PickerDone": Picked, Withdrawn, Expired, Closed;
+        Leftover after "Leftover": PullRequestClosed, PullRequestKept, BranchKept, NotLookedAt;
+        QueuePlace after "waiting:": Waiting, Started, Inserted, Withdrawn, Moved;
         QuestionFate after "fate:": Picked, Replied, Dropped;
         NotAllowed after "NotAllowed": Workspace, Channel, User;
         ImageNotReady after "ImageNotReady": Building, Failed, Missing;
@@ -105,7 +106,7 @@ fn every_variant_has_an_example() {
         ShortcutRefused after "ShortcutRefused": NotHere, TooLate;
         Linked after "linked:": To, TokenMissing, TokenRefused, Unknown, No;
         Notice after "Notice": Empty, StopAsked, NothingToStop, EndingAlready, TooLateToJoin, PromptReplaced, EditTooLate, PromptWithdrawn, Outdated,
-            AnsweredAlready, PullRequestAsked, PullRequestOpened, PullRequestRefused, Broken, Update;
+            AnsweredAlready, NoOtherRepository, PullRequestAsked, PullRequestOpened, PullRequestRefused, Broken, Update;
     }
     let declared: BTreeSet<String> = sources().iter().flat_map(|text| after(text, "\npub enum ")).collect();
     assert!(declared.len() >= 8, "the enums of the messages were not found: {declared:?}");
