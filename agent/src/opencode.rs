@@ -80,6 +80,10 @@ pub fn environment(settings: &LaunchSettings) -> Vec<(String, String)> {
         "OPENCODE_DISABLE_DEFAULT_PLUGINS",
         "OPENCODE_DISABLE_LSP_DOWNLOAD",
         "OPENCODE_DISABLE_TERMINAL_TITLE",
+        // Its file index watches the checkout by inotify, of which all sandboxes of a host have 128 together; with none left the agent stands
+        // still in a lock for good. ripgrep does the same work.
+        "OPENCODE_DISABLE_FFF",
+        "OPENCODE_EXPERIMENTAL_DISABLE_FILEWATCHER",
     ];
     variables.extend(switches.map(|name| (name.to_owned(), "1".to_owned())));
     variables
