@@ -165,3 +165,42 @@ fn a_check_that_hangs_or_is_broken_off_leaves_nothing_behind() {
         Ok(())
     });
 }
+
+#[test]
+fn a_sessions_page_opens_by_its_link_and_not_without_the_key() {
+    tell(async |stage| {
+        let (tool, line) = shell("printf '\\n- A line to look at\\n' >> CHANGELOG.md");
+        let script = Script::for_prompt("write a line to look at").call(tool, line).say("Look: <b>bold</b> & brave.");
+        play(stage, script);
+        let thread = Thread::open(stage, "U0ANA", "C0ROOM51", "@longshore write a line to look at in acme/courier")?;
+        thread.done(1).await?;
+        let links: Vec<String> = ["card", "final"]
+            .iter()
+            .flat_map(|kind| thread.messages(kind))
+            .flat_map(|message| message["blocks"].as_array().cloned().unwrap_or_default())
+            .flat_map(|block| block["elements"].as_array().cloned().unwrap_or_default())
+            .filter(|element| element["action_id"] == "link:session")
+            .filter_map(|element| element["url"].as_str().map(str::to_owned))
+            .collect();
+        ensure!(links.len() == 2 && links[0] == links[1], "card and reply have the link: {links:?}");
+        let page = reqwest::get(&links[0]).await?;
+        assert_eq!(page.status(), 200);
+        let policy = page.headers()["content-security-policy"].to_str()?.to_owned();
+        ensure!(policy.starts_with("default-src 'none'"), "{policy}");
+        let text = page.text().await?;
+        let shown =
+            ["Ana Kovač asked:", "write a line to look at", "Look: &lt;b&gt;bold&lt;/b&gt; &amp; brave.", "The check `", "exit code 0"];
+        for wanted in shown {
+            ensure!(text.contains(wanted), "`{wanted}` is not on the page: {text}");
+        }
+        ensure!(!text.contains("<script") && !text.contains("<b>"), "{text}");
+
+        let (address, key) = links[0].split_once("?key=").context("no key")?;
+        for wrong in [address.to_owned(), format!("{address}?key="), format!("{address}?key={}", key.to_lowercase())] {
+            let refused = reqwest::get(&wrong).await?;
+            assert_eq!(refused.status(), 404, "{wrong}");
+            ensure!(!refused.text().await?.contains("look at"), "{wrong} tells something");
+        }
+        Ok(())
+    });
+}
