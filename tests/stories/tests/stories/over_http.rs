@@ -96,7 +96,7 @@ fn slack_may_post_to_the_service_and_nobody_else_may() {
         thread.done(1).await?;
         thread.pull().await?;
         harness.slack.person("U0ANA").slash("C0CHECKOUT", "/agent status").await?;
-        whispers(harness, "U0ANA", "C0CHECKOUT", "Nothing is running").await?;
+        whispers(harness, "U0ANA", "C0CHECKOUT", "1 idle").await?;
         assert_eq!(harness.service.get("/v1/sessions").await?["sessions"].as_array().map(Vec::len), Some(1), "nobody else got anything");
         passing.abort();
         Ok(())

@@ -126,7 +126,7 @@ fn a_prompt_in_the_wrong_repository_moves_with_its_file_and_what_waits() {
         insta::assert_snapshot!(redacted(&words(&cards[0])), @r#"
         ↪️ Moved to acme/courier
         *acme/storefront* was the wrong repository. The work has a card of its own below.
-        Asked by <@U0ANA> · (time) · session `s-…`
+        Asked by <@U0ANA> · (time) · (tokens) · session `s-…`
         "#);
         // What comes now goes where the prompts went.
         play(stage, Script::for_prompt("bilby at last").say("The bilby is planned."));

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use longshore_emulators::slack::{Channel, ChannelKind, ChannelLife, User, WorkspaceSetup};
 use longshore_harness::{Harness, Options, target_folder};
 use tokio::runtime::Runtime;
@@ -132,12 +132,23 @@ async fn open() -> Result<Arc<Harness>> {
 /// Tells a story on the shared stage.
 #[track_caller]
 pub fn tell(story: impl AsyncFnOnce(&Harness) -> Result<()>) {
-    let file = std::path::Path::new(std::panic::Location::caller().file());
-    let module = file.file_stem().and_then(|stem| stem.to_str()).unwrap();
+    let module = calling_module();
     assert!(TOLD_HERE.contains(&module), "add `{module}` to TOLD_HERE");
+    counted(|| RUNTIME.block_on(async { story(&*open().await?).await }));
+}
+
+/// The file of the story that calls.
+#[track_caller]
+fn calling_module() -> &'static str {
+    let file = std::path::Path::new(std::panic::Location::caller().file());
+    file.file_stem().and_then(|stem| stem.to_str()).unwrap()
+}
+
+/// Tells a story and counts it; whichever is last closes the stage.
+fn counted(tell: impl FnOnce() -> Result<()>) {
     // Known before the first story ends.
     let selected = Selected::tests();
-    let told = catch_unwind(AssertUnwindSafe(|| RUNTIME.block_on(async { story(&*open().await?).await })));
+    let told = catch_unwind(AssertUnwindSafe(tell));
     let is_last = {
         let mut count = told_so_far();
         *count += 1;
@@ -153,18 +164,23 @@ pub fn tell(story: impl AsyncFnOnce(&Harness) -> Result<()>) {
 }
 
 /// Tells a story with a service of its own.
+#[track_caller]
 pub fn tell_alone(options: Options, story: impl AsyncFnOnce(&Harness) -> Result<()>) {
-    RUNTIME.block_on(async {
-        let harness = Harness::start(options).await.unwrap();
-        match story(&harness).await {
-            Ok(()) => harness.finish().await.unwrap(),
-            Err(error) => {
-                let log = harness.service.log_tail(60);
-                harness.give_up().await;
-                panic!("{error:#}\nThe service's log ends with\n{log}");
+    let tell = || {
+        RUNTIME.block_on(async {
+            let harness = Harness::start(options).await?;
+            match story(&harness).await {
+                Ok(()) => harness.finish().await,
+                Err(error) => {
+                    let log = harness.service.log_tail(60);
+                    harness.give_up().await;
+                    bail!("{error:#}\nThe service's log ends with\n{log}");
+                }
             }
-        }
-    });
+        })
+    };
+    // Those beside stories of the stage are among the selected ones that it waits for.
+    if TOLD_HERE.contains(&calling_module()) { counted(tell) } else { tell().unwrap() }
 }
 
 /// Waits for every selected story, looks at what all of them left, and closes the stage.
