@@ -74,7 +74,18 @@ struct Inner {
     sessions: Vec<Writer>,
     readers: Mutex<Vec<Connection>>,
     /// Held for as long as the store lives: one service per data folder.
-    _lock: File,
+    _lock: FolderLock,
+}
+
+#[derive(Debug)]
+struct FolderLock(File);
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Closing alone would not do where another thread is just starting a program: until that has replaced itself, it holds a copy of the
+        // file, and with it the lock. Nobody could be told of a failure here; closing comes next.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Store {
@@ -93,7 +104,7 @@ impl Store {
             (0..SESSION_WRITERS).map(|n| Writer::start(&format!("store-{n}"), folder.to_owned())).collect::<Result<Vec<_>, _>>()?;
         // Opened once here, so that a wrong schema or a damaged file is said at start and not at the first mention.
         schema::open(folder, &Database::Central)?;
-        let inner = Inner { folder: folder.to_owned(), clock, central, sessions, readers: Mutex::new(Vec::new()), _lock: lock };
+        let inner = Inner { folder: folder.to_owned(), clock, central, sessions, readers: Mutex::new(Vec::new()), _lock: FolderLock(lock) };
         Ok(Self { inner: Arc::new(inner) })
     }
 
