@@ -23,7 +23,8 @@ fn every_call_succeeded(stage: &Harness) -> Result<()> {
         .slack
         .calls()
         .into_iter()
-        .filter(|call| !call.ok)
+        // A story deletes a file before it is read.
+        .filter(|call| !call.ok && (&*call.method, call.error.as_deref()) != ("files.info", Some("file_deleted")))
         .map(|call| format!("{} {:?}: {}", call.method, call.error, call.payload))
         .collect();
     ensure!(failed.is_empty(), "{} calls failed:\n{}", failed.len(), failed.join("\n"));
