@@ -234,6 +234,21 @@ pub enum ToolResult {
     Failed,
 }
 
+/// Where a turn's sandbox came from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum SandboxOrigin {
+    /// The turn before left it.
+    Kept,
+    /// From the snapshot of this time, with the agent's conversation in it.
+    Restored { taken: Timestamp },
+    /// It waited in the warm pool.
+    Claimed,
+    /// New, from the repository's image.
+    #[default]
+    Started,
+}
+
 /// The session's branch after a turn's work was committed and pushed, against its base.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedWork {
@@ -365,6 +380,8 @@ pub enum Event {
     TurnRunning {
         turn: TurnId,
         sandbox: SandboxId,
+        #[serde(default)]
+        origin: SandboxOrigin,
     },
     Agent {
         turn: TurnId,

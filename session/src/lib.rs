@@ -10,7 +10,7 @@ mod store;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use event::{
     AgentActivity, AnswerKind, CheckEnd, CheckRecord, Event, FileFate, FileKind, ModelUse, Phase, PlanEntry, PlanStatus, Prompt,
-    PromptFile, PullRequestRef, Question, Said, SavedWork, TakenFile, ToolResult, TurnFailure, TurnOutcome, Unread,
+    PromptFile, PullRequestRef, Question, Said, SandboxOrigin, SavedWork, TakenFile, ToolResult, TurnFailure, TurnOutcome, Unread,
 };
 pub use ids::{
     ChannelId, InvalidId, MessageTs, Person, PromptId, QuestionId, RepoName, SandboxId, SessionId, SlackEventId, SlackUserId, TeamId,

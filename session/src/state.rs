@@ -10,7 +10,7 @@ pub use activity::{Activity, Inserted, Way};
 
 use crate::{
     AgentActivity, AnswerKind, CheckRecord, Event, MessageTs, ModelUse, Phase, Prompt, PromptId, PullRequestRef, Question, QuestionId,
-    RepoName, SandboxId, SavedWork, SessionId, SlackUserId, TakenFile, Timestamp, TurnFailure, TurnId, TurnOutcome,
+    RepoName, SandboxId, SandboxOrigin, SavedWork, SessionId, SlackUserId, TakenFile, Timestamp, TurnFailure, TurnId, TurnOutcome,
 };
 
 /// What the people in the thread are told of a prompt that did not start at once.
@@ -116,6 +116,7 @@ pub enum Command {
     SandboxReady {
         turn: TurnId,
         sandbox: SandboxId,
+        origin: SandboxOrigin,
     },
     AgentDid {
         turn: TurnId,
@@ -342,9 +343,10 @@ impl SessionState {
                 }
                 _ => Err(Rejection::StaleTurn),
             },
-            Command::SandboxReady { turn, sandbox } => match &self.activity {
+            Command::SandboxReady { turn, sandbox, origin } => match &self.activity {
                 Activity::Preparing { turn: running, prompt, inserted } if *running == turn => {
-                    Ok(Decision { effects: given(turn, prompt, inserted, &sandbox), events: vec![Event::TurnRunning { turn, sandbox }] })
+                    let effects = given(turn, prompt, inserted, &sandbox);
+                    Ok(Decision { effects, events: vec![Event::TurnRunning { turn, sandbox, origin }] })
                 }
                 _ => Err(Rejection::StaleTurn),
             },
@@ -491,7 +493,7 @@ impl SessionState {
                     self.activity = Activity::Preparing { turn: *turn, prompt, inserted: Vec::new() };
                 }
             }
-            Event::TurnRunning { turn, sandbox } => {
+            Event::TurnRunning { turn, sandbox, .. } => {
                 if let Some(prompt) = self.activity.prompt().cloned() {
                     let (inserted, sandbox) = (self.activity.inserted().to_vec(), sandbox.clone());
                     self.activity = Activity::Working { turn: *turn, prompt, inserted, sandbox };

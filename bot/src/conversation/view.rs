@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use longshore_session::{
     Activity, AgentActivity, AnswerKind, CheckRecord, Event, MessageTs, Phase, PlanEntry, Prompt, PromptId, Question, QuestionId,
-    SandboxId, SavedWork, SessionState, SlackUserId, TakenFile, Timestamp, TurnId, TurnOutcome,
+    SandboxId, SandboxOrigin, SavedWork, SessionState, SlackUserId, TakenFile, Timestamp, TurnId, TurnOutcome,
 };
 use longshore_slack::Spent;
 
@@ -29,6 +29,7 @@ pub struct Standing {
 pub struct TurnView {
     pub started: Option<Timestamp>,
     pub sandbox: Option<SandboxId>,
+    pub origin: SandboxOrigin,
     /// What became of the prompt's files.
     pub files: Vec<TakenFile>,
     pub plan: Vec<PlanEntry>,
@@ -92,8 +93,10 @@ impl View {
                 }
                 self.since = Some(at);
             }
-            Event::TurnRunning { turn, sandbox } => {
-                self.turns.entry(*turn).or_default().sandbox = Some(sandbox.clone());
+            Event::TurnRunning { turn, sandbox, origin } => {
+                let view = self.turns.entry(*turn).or_default();
+                view.sandbox = Some(sandbox.clone());
+                view.origin = *origin;
                 self.since = Some(at);
             }
             Event::FilesTaken { turn, files } => self.turns.entry(*turn).or_default().files.clone_from(files),

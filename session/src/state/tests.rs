@@ -40,7 +40,7 @@ fn a_prompt_goes_all_the_way() {
     let turn = TurnId(1);
     let begun = act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
     assert_eq!(begun.effects, [Effect::Prepare { turn, prompt: prompt(1) }]);
-    let ready = act(&mut state, Command::SandboxReady { turn, sandbox: sandbox() }).unwrap();
+    let ready = act(&mut state, Command::SandboxReady { turn, sandbox: sandbox(), origin: SandboxOrigin::Started }).unwrap();
     assert_eq!(ready.effects, [Effect::Prompt { turn, prompt: prompt(1), sandbox: sandbox() }]);
     let done = act(&mut state, Command::AgentEnded { turn }).unwrap();
     assert_eq!(done.effects, [Effect::Finish { turn, prompt: prompt(1), outcome: TurnOutcome::Done }]);
@@ -62,7 +62,7 @@ fn files_come_before_the_agent_has_the_prompt() {
     assert_eq!(took.events, [Event::FilesTaken { turn: TurnId(1), files: files() }]);
     let stored = serde_json::to_value(&took.events[0]).unwrap();
     assert_eq!(serde_json::from_value::<Event>(stored).unwrap(), took.events[0]);
-    act(&mut state, Command::SandboxReady { turn: TurnId(1), sandbox: sandbox() }).unwrap();
+    act(&mut state, Command::SandboxReady { turn: TurnId(1), sandbox: sandbox(), origin: SandboxOrigin::Started }).unwrap();
     assert_eq!(act(&mut state, Command::TookFiles { turn: TurnId(1), files: files() }), Err(Rejection::StaleTurn));
 }
 
@@ -73,7 +73,7 @@ fn a_moved_session_ends_what_it_has_and_takes_nothing_more() {
     let go = Command::Move { to, repo, by: user() };
     act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
     act(&mut state, Command::Accept { prompt: prompt(2) }).unwrap();
-    act(&mut state, Command::SandboxReady { turn, sandbox: sandbox() }).unwrap();
+    act(&mut state, Command::SandboxReady { turn, sandbox: sandbox(), origin: SandboxOrigin::Started }).unwrap();
     let told = Effect::Retell { prompt: prompt(2), waiting: Waiting::Moved(RepoName::parse("acme/maps").unwrap()) };
     assert_eq!(act(&mut state, go.clone()).unwrap().effects, [Effect::CleanUp, told]);
     assert!(state.queue.is_empty(), "what waited went along");
@@ -138,7 +138,7 @@ fn stop_before_the_agent_has_the_prompt_ends_the_turn_at_once() {
     let stopped = act(&mut state, Command::Stop { by: user() }).unwrap();
     assert_eq!(stopped.effects, [Effect::Finish { turn: TurnId(1), prompt: prompt(1), outcome: TurnOutcome::Stopped { by: user() } }]);
     // The sandbox that was on its way finds the turn gone.
-    let late = act(&mut state, Command::SandboxReady { turn: TurnId(1), sandbox: sandbox() });
+    let late = act(&mut state, Command::SandboxReady { turn: TurnId(1), sandbox: sandbox(), origin: SandboxOrigin::Started });
     assert_eq!(late, Err(Rejection::StaleTurn));
 }
 
@@ -146,7 +146,7 @@ fn stop_before_the_agent_has_the_prompt_ends_the_turn_at_once() {
 fn stop_while_working_cancels_and_a_second_press_changes_nothing() {
     let mut state = SessionState::default();
     act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
-    act(&mut state, Command::SandboxReady { turn: TurnId(1), sandbox: sandbox() }).unwrap();
+    act(&mut state, Command::SandboxReady { turn: TurnId(1), sandbox: sandbox(), origin: SandboxOrigin::Started }).unwrap();
     let stop = act(&mut state, Command::Stop { by: user() }).unwrap();
     assert_eq!(stop.effects, [Effect::Cancel { turn: TurnId(1), sandbox: sandbox() }]);
     assert_eq!(act(&mut state, Command::Stop { by: user() }), Err(Rejection::AlreadyStopping));
@@ -158,7 +158,7 @@ fn stop_while_working_cancels_and_a_second_press_changes_nothing() {
 fn working() -> SessionState {
     let mut state = SessionState::default();
     act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
-    act(&mut state, Command::SandboxReady { turn: TurnId(1), sandbox: sandbox() }).unwrap();
+    act(&mut state, Command::SandboxReady { turn: TurnId(1), sandbox: sandbox(), origin: SandboxOrigin::Started }).unwrap();
     state
 }
 
@@ -170,7 +170,7 @@ fn question(n: u32) -> Question {
 fn waiting() -> SessionState {
     let (mut state, turn) = (SessionState::default(), TurnId(1));
     act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
-    act(&mut state, Command::SandboxReady { turn, sandbox: sandbox() }).unwrap();
+    act(&mut state, Command::SandboxReady { turn, sandbox: sandbox(), origin: SandboxOrigin::Started }).unwrap();
     act(&mut state, Command::Ask { turn, question: question(1) }).unwrap();
     act(&mut state, Command::AgentEnded { turn }).unwrap();
     act(&mut state, Command::Finished { turn, failure: None }).unwrap();
@@ -202,7 +202,7 @@ fn a_prompt_for_now_goes_with_the_first_one_where_the_agent_has_none_yet() {
     let joined = act(&mut state, Command::AcceptNow { prompt: prompt(2) }).unwrap();
     assert_eq!(joined.effects, [Effect::Tell { prompt: prompt(2), waiting: Waiting::Inserted(TurnId(1)) }]);
     assert_eq!(state.activity.inserted(), [Inserted { prompt: prompt(2), way: Way::WithTheFirst }]);
-    let ready = act(&mut state, Command::SandboxReady { turn: TurnId(1), sandbox: sandbox() }).unwrap();
+    let ready = act(&mut state, Command::SandboxReady { turn: TurnId(1), sandbox: sandbox(), origin: SandboxOrigin::Started }).unwrap();
     assert_eq!(ready.effects.len(), 1);
     assert_eq!(state.owed().len(), 1, "one message to the agent");
 }
@@ -286,7 +286,7 @@ fn one_question_is_open_at_a_time_and_the_same_one_is_asked_once() {
     let (mut state, turn) = (SessionState::default(), TurnId(1));
     act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
     assert_eq!(act(&mut state, Command::Ask { turn, question: question(1) }), Err(Rejection::StaleTurn), "the agent is not at work yet");
-    act(&mut state, Command::SandboxReady { turn, sandbox: sandbox() }).unwrap();
+    act(&mut state, Command::SandboxReady { turn, sandbox: sandbox(), origin: SandboxOrigin::Started }).unwrap();
     act(&mut state, Command::Ask { turn, question: question(1) }).unwrap();
     assert_eq!(act(&mut state, Command::Ask { turn, question: question(1) }), Ok(Decision::default()));
     assert_eq!(act(&mut state, Command::Ask { turn, question: question(2) }), Err(Rejection::QuestionOpen));
@@ -306,7 +306,7 @@ fn who_stops_a_session_is_not_asked_any_more() {
 
     let (mut state, turn) = (SessionState::default(), TurnId(1));
     act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
-    act(&mut state, Command::SandboxReady { turn, sandbox: sandbox() }).unwrap();
+    act(&mut state, Command::SandboxReady { turn, sandbox: sandbox(), origin: SandboxOrigin::Started }).unwrap();
     act(&mut state, Command::Ask { turn, question: question(1) }).unwrap();
     act(&mut state, Command::Stop { by: user() }).unwrap();
     assert_eq!(act(&mut state, Command::AgentEnded { turn }).unwrap().events[0], dropped[0]);
@@ -324,7 +324,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         1 => (0..8u32).prop_map(|n| Command::Withdraw { which: Which::Post(prompt(n).post), by: None }),
         2 => Just(Command::Stop { by: user() }),
         1 => turn.clone().prop_map(|turn| Command::TookFiles { turn, files: Vec::new() }),
-        4 => turn.clone().prop_map(|turn| Command::SandboxReady { turn, sandbox: sandbox() }),
+        4 => turn.clone().prop_map(|turn| Command::SandboxReady { turn, sandbox: sandbox(), origin: SandboxOrigin::Started }),
         1 => turn.clone().prop_map(|turn| Command::AgentDid { turn, activity: AgentActivity::Text { delta: "x".into() } }),
         4 => turn.clone().prop_map(|turn| Command::AgentEnded { turn }),
         1 => turn.clone().prop_map(|turn| Command::Failed { turn, failure: TurnFailure::Internal }),
@@ -400,7 +400,7 @@ proptest! {
         let mut steps = 0;
         while let Some(effect) = state.owed().into_iter().next() {
             let command = match effect {
-                Effect::Prepare { turn, .. } => Command::SandboxReady { turn, sandbox: sandbox() },
+                Effect::Prepare { turn, .. } => Command::SandboxReady { turn, sandbox: sandbox(), origin: SandboxOrigin::Started },
                 Effect::Prompt { turn, .. } | Effect::Cancel { turn, .. } => Command::AgentEnded { turn },
                 Effect::Finish { turn, .. } => Command::Finished { turn, failure: None },
                 Effect::CleanUp => Command::CleanedUp,

@@ -15,6 +15,7 @@ const CENTRAL: &[&str] = &[
     include_str!("../../migrations/central_2.sql"),
     include_str!("../../migrations/central_3.sql"),
     include_str!("../../migrations/central_4.sql"),
+    include_str!("../../migrations/central_5.sql"),
 ];
 const SESSION: &[&str] = &[include_str!("../../migrations/session_1.sql")];
 

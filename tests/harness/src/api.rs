@@ -111,7 +111,7 @@ pub(crate) fn turns(events: &[Event]) -> Vec<TurnReport> {
                 report.prompt = prompt.map(|prompt| prompt.text.clone()).unwrap_or_default();
                 report.received = prompt.map(|prompt| prompt.received);
             }
-            Event::TurnRunning { turn, sandbox } => turns.entry(turn.0).or_default().sandbox = Some(sandbox.to_string()),
+            Event::TurnRunning { turn, sandbox, .. } => turns.entry(turn.0).or_default().sandbox = Some(sandbox.to_string()),
             Event::TurnEnded { turn, outcome } => {
                 turns.entry(turn.0).or_default().outcome = match outcome {
                     TurnOutcome::Done => "done",

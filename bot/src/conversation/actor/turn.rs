@@ -45,7 +45,7 @@ impl Actor {
             }
         }
         // Stopped meanwhile: the sandbox stays for the next prompt.
-        let _ = self.decide(&mut batch, Command::SandboxReady { turn, sandbox: prepared.sandbox });
+        let _ = self.decide(&mut batch, Command::SandboxReady { turn, sandbox: prepared.sandbox, origin: prepared.origin });
         self.commit(batch).await
     }
 

@@ -1,0 +1,30 @@
+-- What sessions can be restored from. An image of one is used as long as it stands here.
+CREATE TABLE snapshots (
+    id      INTEGER PRIMARY KEY,
+    session TEXT NOT NULL,
+    image   TEXT NOT NULL UNIQUE,
+    bytes   INTEGER NOT NULL,
+    taken   INTEGER NOT NULL,
+    body    TEXT NOT NULL
+) STRICT;
+CREATE INDEX snapshots_session ON snapshots (session, taken);
+
+-- Sandboxes that wait for a session. A claim takes the row into `sandboxes`.
+CREATE TABLE pool (
+    sandbox TEXT PRIMARY KEY,
+    repo    TEXT NOT NULL,
+    image   TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    body    TEXT NOT NULL
+) STRICT;
+CREATE INDEX pool_repo ON pool (repo, created);
+
+-- Every image build, and what came of it.
+CREATE TABLE builds (
+    id      INTEGER PRIMARY KEY,
+    repo    TEXT NOT NULL,
+    began   INTEGER NOT NULL,
+    ended   INTEGER,
+    body    TEXT NOT NULL
+) STRICT;
+CREATE INDEX builds_repo ON builds (repo, began);
