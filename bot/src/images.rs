@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::app::App;
+use crate::{app::App, sandboxes::Sandboxes};
 
 /// The wait after the first failed build; it doubles with each further one.
 const BACK_OFF: Duration = Duration::from_secs(60);
@@ -169,30 +169,44 @@ async fn build(app: &Arc<App>, manifest: &RepositoryManifest, record: &ImageReco
         Some(Ok(reference)) => Rebuild::From(reference),
         Some(Err(_)) | None => Rebuild::Full,
     };
+    let wanted = Wanted { manifest, commit, rebuild, log: log_path(app, repo) };
+    build_admitted(&app.images.builder, &app.sandboxes, wanted).await.map_err(|error| error.to_string())
+}
+
+/// A build that is to be run.
+pub struct Wanted<'a> {
+    pub manifest: &'a RepositoryManifest,
+    pub commit: CommitSha,
+    pub rebuild: Rebuild,
+    pub log: PathBuf,
+}
+
+/// Runs a build with a pass of its own at the gateway, which must listen already.
+pub async fn build_admitted(builder: &ImageBuilder, sandboxes: &Sandboxes, wanted: Wanted<'_>) -> Result<BuildOutcome, BuildError> {
     let sandbox = SandboxId::random();
-    app.sandboxes.admit_build(&sandbox, manifest);
+    sandboxes.admit_build(&sandbox, wanted.manifest);
     let (address, told) = oneshot::channel();
     let request = ImageBuild {
         sandbox: sandbox.clone(),
-        manifest: manifest.clone(),
-        commit,
-        rebuild,
-        environment: app.sandboxes.build_environment(&sandbox),
-        log: log_path(app, repo),
+        manifest: wanted.manifest.clone(),
+        commit: wanted.commit,
+        rebuild: wanted.rebuild,
+        environment: sandboxes.build_environment(&sandbox),
+        log: wanted.log,
         address: Some(address),
     };
     let bind = async {
         if let Ok(address) = told.await {
-            app.sandboxes.bind(&sandbox, address);
+            sandboxes.bind(&sandbox, address);
         }
         std::future::pending::<()>().await;
     };
     let outcome = tokio::select! {
-        outcome = app.images.builder.build(request) => outcome,
+        outcome = builder.build(request) => outcome,
         () = bind => unreachable!("it waits for ever"),
     };
-    app.sandboxes.release(&sandbox);
-    outcome.map_err(|error: BuildError| error.to_string())
+    sandboxes.release(&sandbox);
+    outcome
 }
 
 /// Where the log of a repository's newest build is.

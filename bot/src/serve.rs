@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
+    net::SocketAddr,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -155,7 +156,7 @@ pub fn manifests(config: &Config) -> Result<BTreeMap<RepoName, RepositoryManifes
 }
 
 /// What only the crates that use it can parse.
-fn check_manifest(manifest: &RepositoryManifest, folder: &Path) -> Result<()> {
+pub fn check_manifest(manifest: &RepositoryManifest, folder: &Path) -> Result<()> {
     let at = |key: &str| format!("{}: `{key}`", place_in_manifest(folder, &manifest.repository, key));
     CronExpression::parse(&manifest.image.rebuild).with_context(|| at("image.rebuild"))?;
     for rule in &manifest.egress {
@@ -268,26 +269,36 @@ fn routing_rules(manifests: &BTreeMap<RepoName, RepositoryManifest>) -> RoutingR
 }
 
 async fn serve_gateway(app: &Arc<App>, model_key: Option<String>) -> Result<()> {
-    let mut config = GatewayConfig::new(GitUpstream { base_url: app.config.github.web_url.parse()? });
+    let mut config = gateway_config(&app.config)?;
     config.openai = Some(LlmUpstream { base_url: app.config.model.base_url.parse()?, api_key: model_key.map(Into::into) });
-    for range in &app.config.sandboxes.allow_private {
-        let place = app.config.place("sandboxes", "allow_private");
-        config.proxy.allow_private.push(range.parse().map_err(|error| anyhow::anyhow!("{place}: `{range}`: {error}"))?);
-    }
     let parts = GatewayParts {
         doorkeeper: Arc::new(app.sandboxes.passes.clone()),
-        credentials: Arc::new(AppCredentials(Arc::clone(app))),
+        credentials: Arc::new(AppCredentials(app.github.clone())),
         tools: Arc::new(AgentTools(Arc::clone(app))),
         observer: Arc::new(ModelWatch(Arc::clone(app))),
         budget: Arc::new(Unlimited),
     };
-    let address = (app.engine.gateway_address(), app.config.sandboxes.gateway_port);
+    let address = SocketAddr::new(app.engine.gateway_address(), app.config.sandboxes.gateway_port);
+    open_gateway(Gateway::new(config, parts)?, address, &app.tasks, &app.shutdown).await
+}
+
+/// Where the gateway leads to, without any model.
+pub fn gateway_config(config: &Config) -> Result<GatewayConfig> {
+    let mut gateway = GatewayConfig::new(GitUpstream { base_url: config.github.web_url.parse()? });
+    for range in &config.sandboxes.allow_private {
+        let place = config.place("sandboxes", "allow_private");
+        gateway.proxy.allow_private.push(range.parse().map_err(|error| anyhow::anyhow!("{place}: `{range}`: {error}"))?);
+    }
+    Ok(gateway)
+}
+
+/// Listens for sandboxes on their network's own address, until the shutdown.
+pub async fn open_gateway(gateway: Gateway, address: SocketAddr, tasks: &TaskTracker, shutdown: &CancellationToken) -> Result<()> {
     let listener = TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {}:{} for sandboxes: is another service there? `sandboxes.gateway_port` changes it", address.0, address.1)
+        format!("cannot listen on {address} for sandboxes: is another service there? `sandboxes.gateway_port` changes it")
     })?;
-    let gateway = Gateway::new(config, parts)?;
-    let shutdown = app.shutdown.clone();
-    app.tasks.spawn(async move {
+    let shutdown = shutdown.clone();
+    tasks.spawn(async move {
         if let Err(error) = gateway.serve(listener, shutdown).await {
             tracing::error!(%error, "the gateway ended");
         }

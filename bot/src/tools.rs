@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use longshore_gateway::{Access, CredentialError, GitCredentials, LlmEvent, LlmEventKind, LlmObserver, Pass, ToolResult, ToolSpec, Tools};
-use longshore_github::GitHubError;
+use longshore_github::{GitHub, GitHubError};
 use longshore_session::{Phase, RepoName};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -135,12 +135,12 @@ impl Tools for AgentTools {
 }
 
 /// Installation tokens for the gateway's git.
-pub struct AppCredentials(pub Arc<App>);
+pub struct AppCredentials(pub GitHub);
 
 impl GitCredentials for AppCredentials {
     fn token<'a>(&'a self, repo: &'a RepoName, access: Access) -> BoxFuture<'a, Result<SecretString, CredentialError>> {
         async move {
-            match self.0.github.installation_token(repo, on_github(access)).await {
+            match self.0.installation_token(repo, on_github(access)).await {
                 Ok(token) => Ok(token.expose().to_owned().into()),
                 Err(GitHubError::NotFound { .. }) => {
                     Err(CredentialError::Denied(format!("{repo} was not found: it was removed, or the GitHub App lost its access")))
@@ -156,7 +156,7 @@ impl GitCredentials for AppCredentials {
     }
 
     fn refused(&self, repo: &RepoName, access: Access) {
-        self.0.github.forget_installation_token(repo, on_github(access));
+        self.0.forget_installation_token(repo, on_github(access));
     }
 }
 

@@ -115,4 +115,7 @@ pub enum ToolRight {
 pub trait Doorkeeper: Send + Sync {
     /// The pass that belongs to the token, when it is shown from the address that it is bound to. Called once per request: no blocking.
     fn admit(&self, token: &SandboxToken, peer: IpAddr) -> Option<Arc<Pass>>;
+
+    /// The proxy did not let the sandbox out to this target, because its egress does not name it. For whoever proposes what it should name.
+    fn not_let_out(&self, _pass: &Pass, _host: &str, _port: u16) {}
 }

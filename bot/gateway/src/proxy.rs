@@ -116,6 +116,7 @@ impl Shared {
     async fn reach(&self, pass: &Pass, target: &Target) -> Result<TcpStream, Refusal> {
         if !pass.egress.iter().any(|rule| rule.matches(target)) {
             tracing::info!(target: "longshore::egress", sandbox = %pass.sandbox, host = %target.host, port = target.port, allowed = false, "not in the egress");
+            self.parts.doorkeeper.not_let_out(pass, &target.host, target.port);
             return Err(Refusal::not_named(target));
         }
         let addresses = self.resolve(target).await?;
