@@ -7,12 +7,12 @@ mod world;
 use std::time::Duration;
 
 use longshore_agent::{
-    Agent, AgentError, AgentOutput, AgentSettings, AgentUpdate, Carrier, ContentBlock, Cursor, InsertState, PlanStatus, PromptState,
-    StartSession, StopReason, ToolStatus,
+    Agent, AgentError, AgentOutput, AgentSessionId, AgentSettings, AgentUpdate, Carrier, ContentBlock, Cursor, InsertState, PlanStatus,
+    PromptState, StartSession, StopReason, ToolStatus,
 };
 use longshore_session::{PromptId, TurnId};
 use tokio::time::Instant;
-use world::World;
+use world::{Process, World};
 
 /// No step of any test takes longer on a machine that works.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -20,6 +20,19 @@ const LIMIT: Duration = Duration::from_secs(90);
 async fn attach(carrier: Carrier, cursor: Cursor) -> Agent {
     let settings = AgentSettings { start_limit: LIMIT, silence_limit: LIMIT, ..AgentSettings::default() };
     Agent::attach(carrier, cursor, settings).await.unwrap()
+}
+
+/// Takes up the agent of this generation, as the service does at its start.
+async fn take_up(world: &World, generation: &str, cursor: Cursor) -> Agent {
+    attach(Carrier::open(&world.carrier(generation)).unwrap(), cursor).await
+}
+
+/// The first generation, with a new conversation.
+async fn begin(world: &World) -> (Process, Agent, AgentSessionId) {
+    let process = world.start_agent("first");
+    let mut agent = take_up(world, "first", Cursor::START).await;
+    let id = agent.start_session(world.session(None)).await.unwrap();
+    (process, agent, id)
 }
 
 fn say(text: &str) -> [ContentBlock; 1] {
@@ -67,7 +80,7 @@ async fn a_turn_with_tools_then_a_cancelled_one_then_a_refused_one() {
     let world = World::new().await;
     let started = Instant::now();
     let process = world.start_agent("first");
-    let mut agent = attach(Carrier::open(&world.carrier("first")).unwrap(), Cursor::START).await;
+    let mut agent = take_up(&world, "first", Cursor::START).await;
     agent.initialize().await.unwrap();
     let initialized = started.elapsed();
     agent.start_session(world.session(None)).await.unwrap();
@@ -130,9 +143,7 @@ async fn a_turn_with_tools_then_a_cancelled_one_then_a_refused_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_turn_outlives_the_service_without_a_lost_or_a_doubled_update() {
     let world = World::new().await;
-    let process = world.start_agent("first");
-    let mut agent = attach(Carrier::open(&world.carrier("first")).unwrap(), Cursor::START).await;
-    let id = agent.start_session(world.session(None)).await.unwrap();
+    let (process, mut agent, id) = begin(&world).await;
     agent.prompt(TurnId(1), &say("wait for it")).unwrap();
     let mut seen = until(&mut agent, runs_a_command).await;
 
@@ -144,7 +155,7 @@ async fn a_turn_outlives_the_service_without_a_lost_or_a_doubled_update() {
     world.wait_for_output("first", "\"prompt-1\"").await;
 
     let cursor = seen.last().unwrap().cursor;
-    let mut agent = attach(Carrier::open(&world.carrier("first")).unwrap(), cursor).await;
+    let mut agent = take_up(&world, "first", cursor).await;
     assert_eq!(agent.start_session(world.session(Some(id.clone()))).await.unwrap(), id);
     assert_eq!(agent.prompt(TurnId(1), &say("wait for it")).unwrap(), PromptState::Running);
     seen.extend(until(&mut agent, ends).await);
@@ -157,7 +168,7 @@ async fn a_turn_outlives_the_service_without_a_lost_or_a_doubled_update() {
     assert_eq!(world.prompts_seen(), ["wait for it", "recall"]);
     drop(agent);
 
-    let mut again = attach(Carrier::open(&world.carrier("first")).unwrap(), Cursor::START).await;
+    let mut again = take_up(&world, "first", Cursor::START).await;
     again.start_session(world.session(Some(id))).await.unwrap();
     let mut whole = until(&mut again, ends).await;
     whole.extend(until(&mut again, ends).await);
@@ -168,9 +179,7 @@ async fn a_turn_outlives_the_service_without_a_lost_or_a_doubled_update() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_agent_goes_on_with_its_conversation_in_the_next_generation() {
     let world = World::new().await;
-    let process = world.start_agent("first");
-    let mut agent = attach(Carrier::open(&world.carrier("first")).unwrap(), Cursor::START).await;
-    let id = agent.start_session(world.session(None)).await.unwrap();
+    let (process, mut agent, id) = begin(&world).await;
     agent.prompt(TurnId(1), &say("recall the blue door")).unwrap();
     until(&mut agent, ends).await;
     agent.prompt(TurnId(2), &say("wait for it")).unwrap();
@@ -187,7 +196,7 @@ async fn a_killed_agent_goes_on_with_its_conversation_in_the_next_generation() {
 
     let started = Instant::now();
     let process = world.start_agent("second");
-    let mut agent = attach(Carrier::open(&world.carrier("second")).unwrap(), Cursor::START).await;
+    let mut agent = take_up(&world, "second", Cursor::START).await;
     let resumed: StartSession = world.session(Some(id.clone()));
     assert_eq!(agent.start_session(resumed).await.unwrap(), id);
     eprintln!("start to resumed {:?}", started.elapsed());
@@ -200,9 +209,7 @@ async fn a_killed_agent_goes_on_with_its_conversation_in_the_next_generation() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prompt_that_is_inserted_joins_the_running_turn_once() {
     let world = World::new().await;
-    let process = world.start_agent("first");
-    let mut agent = attach(Carrier::open(&world.carrier("first")).unwrap(), Cursor::START).await;
-    let id = agent.start_session(world.session(None)).await.unwrap();
+    let (process, mut agent, id) = begin(&world).await;
     agent.prompt(TurnId(1), &say("wait for it")).unwrap();
     let mut seen = until(&mut agent, runs_a_command).await;
     let added = PromptId::parse("p-added").unwrap();
@@ -210,7 +217,7 @@ async fn a_prompt_that_is_inserted_joins_the_running_turn_once() {
 
     // The service dies and asks again.
     drop(agent);
-    let mut agent = attach(Carrier::open(&world.carrier("first")).unwrap(), seen.last().unwrap().cursor).await;
+    let mut agent = take_up(&world, "first", seen.last().unwrap().cursor).await;
     agent.start_session(world.session(Some(id.clone()))).await.unwrap();
     assert_eq!(agent.prompt(TurnId(1), &say("wait for it")).unwrap(), PromptState::Running);
     assert_eq!(agent.insert(TurnId(1), &added, &say("recall")).unwrap(), InsertState::Taken);
