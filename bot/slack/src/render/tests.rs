@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use insta::assert_snapshot;
-use longshore_session::{PersonDefaults, PromptId, RepoName, SessionId, SlackUserId};
+use longshore_session::{PersonDefaults, RepoName, SessionId, SlackUserId};
 use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{
+    examples::{ana, prompt, replies::done, repo, session},
     limits::{assert_publishable, assert_sendable},
     *,
 };
@@ -50,22 +51,6 @@ fn element(item: &Value) -> String {
             format!("[{} | {id}: {}]", item["placeholder"]["text"].as_str().unwrap(), options.join(", "))
         }
     }
-}
-
-fn session() -> SessionId {
-    SessionId::parse("s-7k2m9q4dxw").unwrap()
-}
-
-fn prompt() -> PromptId {
-    PromptId::parse("p-abc").unwrap()
-}
-
-fn repo(name: &str) -> RepoName {
-    RepoName::parse(name).unwrap()
-}
-
-fn ana() -> SlackUserId {
-    SlackUserId::parse("U0ANA").unwrap()
 }
 
 fn card(phase: CardPhase) -> TurnCard {
@@ -165,25 +150,6 @@ fn a_cards_block_ids_stay() {
     assert!(ids(CardPhase::Done).iter().all(|id| ids(CardPhase::Working).contains(id)));
 }
 
-fn done(summary: &str) -> FinalReply {
-    FinalReply {
-        session: session(),
-        repo: Some(repo("acme/shop")),
-        asker: ana(),
-        joined: Vec::new(),
-        outcome: Outcome::Done { summary: summary.to_owned() },
-        diff: Some(DiffStat { files: 2, added: 14, removed: 1 }),
-        pull_request: None,
-        verified: Verification::Nothing,
-        spent: Spent::default(),
-        session_url: None,
-        receipt: [("classified", 310), ("sandbox", 40), ("first token", 1_240)]
-            .map(|(name, ms)| ReceiptPhase { name: name.to_owned(), took: Duration::from_millis(ms) })
-            .to_vec(),
-        note: None,
-    }
-}
-
 fn one(reply: &FinalReply) -> String {
     let messages = reply.render();
     assert_eq!(messages.len(), 1);
@@ -204,7 +170,7 @@ fn done_with_a_pull_request() {
         ..done("The payment was sent **again** on retry.\n\n- `charge()` now takes the order's key\n- all 12 tests pass <!here>")
     };
     assert_snapshot!(one(&reply), @r#"
-    text: Done in acme/shop: The payment was sent again on retry. charge() now takes the order's key all 12 tests pass &lt;!here&gt; Pull request #12: <https://github.com/acme/shop/pull/12|Charge once &lt;per&gt; order / retry>
+    text: Done in acme/storefront: The payment was sent again on retry. charge() now takes the order's key all 12 tests pass &lt;!here&gt; Pull request #12: <https://github.com/acme/shop/pull/12|Charge once &lt;per&gt; order / retry>
     section reply.head: ✅ *Done*, <@U0ANA>.
     markdown -: The payment was sent **again** on retry.
 
@@ -212,64 +178,27 @@ fn done_with_a_pull_request() {
         - all 12 tests pass <{zwsp}!here>
     section reply.pull_request: 🔀 Pull request <https://github.com/acme/shop/pull/12|#12 Charge once &lt;per&gt; order / retry> · open
     context reply.foot: 2 files changed, 14 lines added, 1 line removed
-        classified 0.31 s · sandbox 0.04 s · first token 1.2 s
+        classified 0.31 s · sandbox 0.04 s · sync 0.90 s · first token 2.1 s
+        Models: $0.13
         Answered by a scripted model.
         session `s-7k2m9q4dxw`
-    actions reply.actions: [Open pull request | link:pull_request = https://github.com/acme/shop/pull/12]
+    actions reply.actions: [Open pull request | link:pull_request = https://github.com/acme/shop/pull/12] [Open session | link:session = https://longshore.example.com/sessions/s-7k2m9q4dxw?key=k]
     "#);
 }
 
 #[test]
-fn done_with_changes_offers_a_pull_request() {
-    assert_snapshot!(one(&done("Charged once.")), @r#"
-    text: Done in acme/shop: Charged once. There are changes; a pull request can be created with the button.
-    section reply.head: ✅ *Done*, <@U0ANA>.
-    markdown -: Charged once.
-    context reply.foot: 2 files changed, 14 lines added, 1 line removed
-        classified 0.31 s · sandbox 0.04 s · first token 1.2 s
-        session `s-7k2m9q4dxw`
-    actions reply.actions: [Create pull request | open_pull_request = s-7k2m9q4dxw primary]
-    "#);
-}
-
-#[test]
-fn done_without_changes_offers_nothing() {
-    let reply = FinalReply { diff: None, repo: None, receipt: Vec::new(), ..done("The page is built by `make site`.") };
-    assert_snapshot!(one(&reply), @r#"
-    text: Done: The page is built by make site.
-    section reply.head: ✅ *Done*, <@U0ANA>.
-    markdown -: The page is built by `make site`.
-    context reply.foot: session `s-7k2m9q4dxw`
-    "#);
-}
-
-#[test]
-fn failed_says_what_to_do() {
-    let outcome = Outcome::Failed {
-        what: "The sandbox ran out of memory (2048 MiB) while the tests ran.".to_owned(),
-        next: "Raise `limits.memory_mb` in the repository's manifest, then reply in this thread.".to_owned(),
-        reference: "s-7k2m9q4dxw/1".to_owned(),
-    };
-    assert_snapshot!(one(&FinalReply { outcome, receipt: Vec::new(), ..done("") }), @r#"
-    text: This did not work in acme/shop. The sandbox ran out of memory (2048 MiB) while the tests ran. What to do: Raise `limits.memory_mb` in the repository's manifest, then reply in this thread. There are changes; a pull request can be created with the button.
-    section reply.head: ❌ *This did not work*, <@U0ANA>. The sandbox ran out of memory (2048 MiB) while the tests ran.
-        *What to do:* Raise `limits.memory_mb` in the repository's manifest, then reply in this thread.
-        Reference: `s-7k2m9q4dxw/1`
-    context reply.foot: 2 files changed, 14 lines added, 1 line removed
-        session `s-7k2m9q4dxw`
-    actions reply.actions: [Create pull request | open_pull_request = s-7k2m9q4dxw primary]
-    "#);
-}
-
-#[test]
-fn stopped_keeps_the_work() {
-    assert_snapshot!(one(&FinalReply { outcome: Outcome::Stopped { by: Some(ana()) }, receipt: Vec::new(), ..done("") }), @r#"
-    text: Stopped in acme/shop. Reply in this thread to go on. There are changes; a pull request can be created with the button.
-    section reply.head: ⏹️ *Stopped* by <@U0ANA>. What was done so far is kept. Reply in this thread to go on.
-    context reply.foot: 2 files changed, 14 lines added, 1 line removed
-        session `s-7k2m9q4dxw`
-    actions reply.actions: [Create pull request | open_pull_request = s-7k2m9q4dxw primary]
-    "#);
+fn what_people_and_agents_write_is_shown_as_they_wrote_it() {
+    let messages = [
+        UnknownRepository { named: Some("acme/`nothing`".to_owned()) }.render(),
+        Notice::Update { words: "Half of the <tests> pass.".to_owned() }.render(),
+    ];
+    assert_eq!(
+        messages.map(|message| message.text),
+        [
+            "🤷 I know no repository `acme/'nothing'` that you can use. `/agent repos` shows those I work in.",
+            "💡 Half of the &lt;tests&gt; pass."
+        ]
+    );
 }
 
 #[test]
@@ -307,17 +236,17 @@ fn the_picker_puts_the_likeliest_first() {
     section picker.head: 🧭 <@U0ANA>, which repository is this about? I am not sure enough to start.
         > the totals are &lt;wrong&gt; &amp; late
     section picker.candidate.0: *acme/shop*
-        it computes totals  [This one | pick_repository:0:p-abc = acme/shop primary]
+        it computes totals  [This one | pick_repository:0:p-4h8x2m9q7kdw = acme/shop primary]
     section picker.candidate.1: *acme/billing*
-        the channel is mostly about it  [This one | pick_repository:1:p-abc = acme/billing]
-    actions picker.actions: [Another repository… | pick_repository:select:p-abc: acme/app=acme/app, acme/web=acme/web] [Never mind | withdraw = p-abc]
+        the channel is mostly about it  [This one | pick_repository:1:p-4h8x2m9q7kdw = acme/billing]
+    actions picker.actions: [Another repository… | pick_repository:select:p-4h8x2m9q7kdw: acme/app=acme/app, acme/web=acme/web] [Never mind | withdraw = p-4h8x2m9q7kdw]
     "#);
     let alone = RepositoryPicker { candidates: Vec::new(), others: Vec::new(), ..picker };
     assert_snapshot!(show(&alone.render()), @r#"
     text: I cannot tell which repository this is about. Please pick one.
     section picker.head: 🧭 <@U0ANA>, I cannot tell which repository this is about. Please pick one.
         > the totals are &lt;wrong&gt; &amp; late
-    actions picker.actions: [Never mind | withdraw = p-abc]
+    actions picker.actions: [Never mind | withdraw = p-4h8x2m9q7kdw]
     "#);
 }
 
@@ -396,122 +325,6 @@ fn where_a_prompt_belongs_is_asked_in_the_thread_where_a_modal_comes_too_late() 
     section wrong.candidate.0: *acme/billing*
         mentions totals  [Move it there | move_to:0:s-7k2m9q4dxw = acme/billing]
     actions wrong.actions: [Another repository… | move_to:select:s-7k2m9q4dxw: acme/app=acme/app, acme/web=acme/web]
-    "#);
-}
-
-#[test]
-fn what_becomes_of_a_moved_prompt() {
-    let url = "https://github.com/acme/shop/pull/3".to_owned();
-    let messages = [
-        MovedNotice { from: repo("acme/shop"), to: repo("acme/billing"), by: ana() }.render(),
-        Leftover::PullRequestClosed { repo: repo("acme/shop"), number: 3, url: url.clone() }.render(),
-        Leftover::PullRequestKept { repo: repo("acme/shop"), number: 3, url }.render(),
-        Leftover::BranchKept { repo: repo("acme/shop"), branch: "longshore/s-7k2m9q4dxw".to_owned() }.render(),
-        Leftover::NotLookedAt { repo: repo("acme/shop"), branch: "longshore/s-7k2m9q4dxw".to_owned() }.render(),
-    ];
-    messages.iter().for_each(assert_sendable);
-    let words: Vec<&str> = messages.iter().map(|message| message.text.as_str()).collect();
-    assert_snapshot!(words.join("\n---\n"), @r#"
-    ↪️ Moved from *acme/shop* to *acme/billing* by <@U0ANA>. I work on it there, in this thread.
-    ---
-    🧹 I closed my pull request <https://github.com/acme/shop/pull/3|#3> in *acme/shop*: its work belongs elsewhere.
-    ---
-    🧹 My pull request <https://github.com/acme/shop/pull/3|#3> in *acme/shop* stays open, since people have worked on it. Close it if nobody wants it.
-    ---
-    🧹 The branch `longshore/s-7k2m9q4dxw` stays in *acme/shop*: I cannot tell whether only I pushed to it.
-    ---
-    🧹 GitHub did not let me clean up in *acme/shop*. If the branch `longshore/s-7k2m9q4dxw` or a pull request from it is there, delete it by hand.
-    "#);
-    let card = TurnCard { rerouting: Rerouting::Moved { to: repo("acme/billing") }, ..card(CardPhase::Moved) };
-    assert_snapshot!(show(&card.render()), @r#"
-    text: Moved from acme/shop to acme/billing.
-    header card.head: ↪️ Moved to acme/billing
-    section card.place: *acme/shop* was the wrong repository. The work has a card of its own below.
-    context card.foot: Asked by <@U0ANA> · 1 min 20 s · $0.42 · session `s-7k2m9q4dxw`
-    "#);
-}
-
-#[test]
-fn short_answers() {
-    let messages = [
-        PickerDone::Picked { repo: repo("acme/shop"), by: ana() }.render(),
-        PickerDone::Withdrawn { by: ana() }.render(),
-        PickerDone::Expired.render(),
-        PickerDone::Closed.render(),
-        NotAllowed::Workspace.render(),
-        NotAllowed::Channel.render(),
-        NotAllowed::User.render(),
-        UnknownRepository { named: Some("acme/`nothing`".to_owned()) }.render(),
-        UnknownRepository { named: None }.render(),
-        ImageNotReady::Building { repo: repo("acme/shop"), since: Duration::from_secs(200) }.render(),
-        ImageNotReady::Failed { repo: repo("acme/shop"), reference: "b-1".to_owned() }.render(),
-        ImageNotReady::Missing { repo: repo("acme/shop") }.render(),
-        Notice::Empty.render(),
-        Notice::StopAsked { by: ana() }.render(),
-        Notice::NothingToStop.render(),
-        Notice::EndingAlready.render(),
-        Notice::PromptReplaced.render(),
-        Notice::EditTooLate.render(),
-        Notice::PromptWithdrawn.render(),
-        Notice::Outdated.render(),
-        Notice::NoOtherRepository.render(),
-        Notice::PullRequestAsked.render(),
-        Notice::Broken { reference: "r-1".to_owned() }.render(),
-        Notice::Update { words: "Half of the <tests> pass.".to_owned() }.render(),
-    ];
-    messages.iter().for_each(assert_sendable);
-    let words: Vec<&str> = messages.iter().map(|message| message.text.as_str()).collect();
-    assert_snapshot!(words.join("\n---\n"), @r#"
-    🧭 *acme/shop*, picked by <@U0ANA>.
-    ---
-    🧭 Withdrawn by <@U0ANA>. Nothing was started.
-    ---
-    🧭 Nobody picked a repository, so nothing was started. Mention me again, and name the repository.
-    ---
-    🧭 This question is closed.
-    ---
-    🚫 I do not work for this workspace. Whoever runs Longshore here can change that in its configuration (`access`).
-    ---
-    🚫 I do not work in this channel. Whoever runs Longshore here can change that in its configuration (`access`).
-    ---
-    🚫 You are not on the list of people I work for. Whoever runs Longshore here can change that in its configuration (`access`).
-    ---
-    🤷 I know no repository `acme/'nothing'` that you can use. `/agent repos` shows those I work in.
-    ---
-    🤷 I know no repository that you can use for this. `/agent repos` shows those I work in.
-    ---
-    📦 The image of *acme/shop* is being built for the first time (for 3 min 20 s). I start as soon as it is ready.
-    ---
-    ❌ I cannot start in *acme/shop*: its image could not be built.
-    *What to do:* `/agent repos` shows the step that failed; mention me again once it is repaired.
-    Reference: `b-1`
-    ---
-    📦 *acme/shop* has no image yet, so I cannot start. `/agent repos` shows when one is built; mention me again then.
-    ---
-    👋 Tell me what to do, for instance: _the checkout page charges twice when a payment is tried again_.
-    ---
-    ✋ <@U0ANA> asked me to stop.
-    ---
-    There is nothing running here that could be stopped.
-    ---
-    ✋ This is ending already; what became of it comes in a moment.
-    ---
-    ✏️ I take the edited words.
-    ---
-    ✏️ I am working on this already, by its first words. Reply in this thread with what should be different.
-    ---
-    Withdrawn.
-    ---
-    This button's time is over: what it stands for has changed since.
-    ---
-    This is the only repository that I work in; `/agent repos` shows it.
-    ---
-    🔀 I am opening the pull request.
-    ---
-    ❌ Something broke on my side, and nothing was started.
-    *What to do:* try again in a minute; if it stays so, give this reference to whoever runs Longshore: `r-1`
-    ---
-    💡 Half of the &lt;tests&gt; pass.
     "#);
 }
 

@@ -10,7 +10,7 @@ mod home;
 mod notices;
 mod pickers;
 mod questions;
-mod replies;
+pub(super) mod replies;
 mod shortcut;
 
 use std::{any::type_name, fmt::Debug};
@@ -80,20 +80,20 @@ fn source<T: Debug>(from: &T) -> String {
     format!("{} {from:?}", type_name::<T>().rsplit("::").next().unwrap_or_default())
 }
 
-fn session() -> SessionId {
+pub(super) fn session() -> SessionId {
     SessionId::parse("s-7k2m9q4dxw").unwrap()
 }
 
-fn prompt() -> PromptId {
+pub(super) fn prompt() -> PromptId {
     PromptId::parse("p-4h8x2m9q7kdw").unwrap()
 }
 
-fn repo(name: &str) -> RepoName {
+pub(super) fn repo(name: &str) -> RepoName {
     RepoName::parse(name).unwrap()
 }
 
 /// Ana Kovač of the emulated workspace.
-fn ana() -> SlackUserId {
+pub(super) fn ana() -> SlackUserId {
     SlackUserId::parse("U0ANA").unwrap()
 }
 

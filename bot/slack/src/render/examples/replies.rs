@@ -94,7 +94,7 @@ pub(super) fn all() -> Vec<Example> {
     replies
 }
 
-fn done(summary: &str) -> FinalReply {
+pub(in crate::render) fn done(summary: &str) -> FinalReply {
     FinalReply {
         session: session(),
         repo: Some(repo("acme/storefront")),
