@@ -86,7 +86,7 @@ impl LearntRepository {
 
 impl Lessons {
     pub fn to_json(&self) -> Value {
-        let request = |request: &LearntRequest| json!({ "text": request.text, "picks": request.picks, "people": request.people, "last": day(request.last) });
+        let request = |request: &LearntRequest| json!({ "text": request.text, "picks": request.picks, "people": request.people, "last": request.last.date() });
         let repository = |learnt: &LearntRepository| {
             json!({
                 "repository": learnt.repo,
@@ -122,7 +122,7 @@ impl fmt::Display for Lessons {
             for request in learnt.requests.iter().take(LISTED) {
                 let often = if request.picks > 1 { format!(", {} times", request.picks) } else { String::new() };
                 let people = if request.people > 1 { format!(" by {} people", request.people) } else { String::new() };
-                write!(f, "\n  {}  “{}”{often}{people}", day(request.last), shortened(&request.text))?;
+                write!(f, "\n  {}  “{}”{often}{people}", request.last.date(), shortened(&request.text))?;
             }
             if learnt.requests.len() > LISTED {
                 write!(f, "\n  … and {}", count(learnt.requests.len() - LISTED, "older request"))?;
@@ -145,19 +145,6 @@ fn shortened(text: &str) -> String {
 
 fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
-}
-
-/// `2026-11-22`, in UTC. (The civil calendar from a count of days: years begin in March, so that leap days come last.)
-fn day(at: Timestamp) -> String {
-    let days = at.0.div_euclid(86_400_000) + 719_468;
-    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
 }
 
 #[cfg(test)]
@@ -213,12 +200,5 @@ mod tests {
         assert!(of(first).words.iter().any(|word| word == "quokka"), "{shown}");
         assert!(!of(second).words.iter().any(|word| word == "quokka"), "{shown}");
         assert_eq!(of(first).requests[0].text, "quokka again", "newest first");
-    }
-
-    #[test]
-    fn days_are_those_of_the_calendar() {
-        for (days, wanted) in [(0, "1970-01-01"), (11_016, "2000-02-29"), (20_000, "2024-10-04"), (-1, "1969-12-31")] {
-            assert_eq!(day(Timestamp(days * 86_400_000)), wanted);
-        }
     }
 }

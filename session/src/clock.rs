@@ -9,6 +9,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since 1970-01-01 UTC.
@@ -20,6 +21,21 @@ impl Timestamp {
     /// Zero where `earlier` is in fact later: the machine's clock may jump.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0))
+    }
+
+    /// `2026-11-22`, in UTC.
+    pub fn date(self) -> String {
+        self.in_utc("%Y-%m-%d")
+    }
+
+    /// `2026-11-22 13:40 UTC`.
+    pub fn minute(self) -> String {
+        self.in_utc("%Y-%m-%d %H:%M UTC")
+    }
+
+    fn in_utc(self, format: &str) -> String {
+        // A time that no calendar reaches is a fault of the machine's clock, and is shown as the beginning of time.
+        DateTime::from_timestamp_millis(self.0).unwrap_or_default().format(format).to_string()
     }
 }
 
@@ -76,5 +92,13 @@ mod tests {
     fn a_span_is_never_negative() {
         assert_eq!(Timestamp(5).since(Timestamp(9)), Duration::ZERO);
         assert_eq!(Timestamp(9).since(Timestamp(5)), Duration::from_millis(4));
+    }
+
+    #[test]
+    fn times_are_told_in_utc() {
+        let minutes = [0, 951_782_400_000, 1_709_164_799_000, 1_795_354_812_123].map(|millis| Timestamp(millis).minute());
+        assert_eq!(minutes, ["1970-01-01 00:00 UTC", "2000-02-29 00:00 UTC", "2024-02-28 23:59 UTC", "2026-11-22 13:40 UTC"]);
+        assert_eq!((Timestamp(1_709_164_799_000).date(), Timestamp(-1).date()), ("2024-02-28".to_owned(), "1969-12-31".to_owned()));
+        assert_eq!(Timestamp(i64::MAX).date(), "1970-01-01", "no calendar goes so far");
     }
 }

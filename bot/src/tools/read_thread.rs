@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use longshore_gateway::ToolSpec;
-use longshore_session::{MessageTs, SessionId};
+use longshore_session::{MessageTs, SessionId, Timestamp};
 use longshore_slack::{Reply, SlackError, ThreadEnd, ThreadTail};
 use serde_json::{Value, json};
 
@@ -94,7 +94,7 @@ async fn entry(app: &App, reply: &Reply) -> Option<String> {
 }
 
 fn shown(ts: &MessageTs, who: &str, words: &str, files: &[String]) -> String {
-    let mut text = format!("[{ts}] {} · {who}: {}", moment(ts), cut(words, ONE));
+    let mut text = format!("[{ts}] {} · {who}: {}", posted(ts).minute(), cut(words, ONE));
     for file in files {
         text.push_str(&format!("\n    file: {file}"));
     }
@@ -127,20 +127,10 @@ fn page(first: Option<String>, newest: Vec<String>, tail: &ThreadTail) -> String
     if lines.is_empty() { "There are no messages.".to_owned() } else { lines.join("\n") }
 }
 
-/// `2026-11-22 13:40 UTC`, of a message's time stamp.
-fn moment(ts: &MessageTs) -> String {
+/// When a message was posted.
+fn posted(ts: &MessageTs) -> Timestamp {
     let seconds: i64 = ts.as_str().split('.').next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Days since 1970-01-01 as a date, by years that begin in March.
-    let day = days + 719_468;
-    let (era, of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", second / 3_600, second / 60 % 60)
+    Timestamp(seconds.saturating_mul(1_000))
 }
 
 fn cut(text: &str, limit: usize) -> String {
@@ -160,12 +150,6 @@ mod tests {
 
     fn tail(left_out: usize, end: ThreadEnd) -> ThreadTail {
         ThreadTail { first: None, newest: Vec::new(), left_out, end }
-    }
-
-    #[test]
-    fn a_moment_is_a_date_and_a_time() {
-        let moments = ["0.000100", "951782400.000100", "1709164799.000100", "1795354812.123456"].map(|text| moment(&ts(text)));
-        assert_eq!(moments, ["1970-01-01 00:00 UTC", "2000-02-29 00:00 UTC", "2024-02-28 23:59 UTC", "2026-11-22 13:40 UTC"]);
     }
 
     #[test]
