@@ -32,10 +32,10 @@ pub async fn said(app: &App, reply: &Reply) -> Option<Said> {
 }
 
 pub async fn speaker(app: &App, reply: &Reply) -> Speaker {
-    if reply.user.as_ref() == Some(&app.bot.user) || (reply.bot_id.is_some() && reply.bot_id == app.bot.bot_id) {
+    if is_own(app, reply) {
         return Speaker::Own;
     }
-    if reply.bot_id.is_some() {
+    if is_other_bots(app, reply) {
         let name = ["/username", "/bot_profile/name"].iter().find_map(|at| reply.raw.pointer(at).and_then(Value::as_str));
         return Speaker::OtherBot(name.unwrap_or("somebody's bot").to_owned());
     }
@@ -43,6 +43,16 @@ pub async fn speaker(app: &App, reply: &Reply) -> Speaker {
         Some(user) => Speaker::Person(name_of(app, user).await),
         None => Speaker::Person("somebody".to_owned()),
     }
+}
+
+fn is_own(app: &App, reply: &Reply) -> bool {
+    reply.user.as_ref() == Some(&app.bot.user) || (reply.bot_id.is_some() && reply.bot_id == app.bot.bot_id)
+}
+
+/// Whether another bot than this one said it.
+pub fn is_other_bots(app: &App, reply: &Reply) -> bool {
+    let is_bots = reply.bot_id.is_some() || reply.raw.get("subtype").and_then(Value::as_str) == Some("bot_message");
+    is_bots && !is_own(app, reply)
 }
 
 /// The words as a person reads them: without Slack's markup, with names for ids.

@@ -7,9 +7,9 @@ use std::{
 };
 
 use longshore_session::{MessageTs, Said, SessionRecord, SessionState, ThreadKey, Work};
-use longshore_slack::{Post, Reply, readable};
+use longshore_slack::{Post, Reply};
 
-use crate::{app::App, thread::is_aside};
+use crate::{app::App, thread};
 
 /// Messages of a thread that are looked through.
 const THREAD: usize = 1_000;
@@ -55,46 +55,31 @@ pub fn is_to_somebody_else(app: &App, post: &Post) -> bool {
 }
 
 /// Reads the thread up to `post`. What Slack does not tell is not there.
-pub async fn heard(app: &App, thread: &ThreadKey, state: &SessionState, post: &MessageTs) -> Talk {
-    let known = app.threads.get(thread);
+pub async fn heard(app: &App, key: &ThreadKey, state: &SessionState, post: &MessageTs) -> Talk {
+    let known = app.threads.get(key);
     let told = state.told_until();
     // From the beginning the first time, for the bots' sake.
     let oldest = known.as_ref().zip(told).map(|(seen, told)| (&seen.until).min(told));
-    let page = match app.slack.replies_since(&thread.channel, &thread.thread, oldest, THREAD).await {
+    let page = match app.slack.replies_since(&key.channel, &key.thread, oldest, THREAD).await {
         Ok(page) => page.replies,
         Err(error) => {
             tracing::warn!(%error, "cannot read the thread; going on with the message alone");
             Vec::new()
         }
     };
-    let is_other_bot = |reply: &Reply| reply.user.as_ref() != Some(&app.bot.user) && is_bots(reply);
-    let spoke = known.as_ref().is_some_and(|seen| seen.bots == Bots::Others) || page.iter().any(is_other_bot);
+    let spoke = known.as_ref().is_some_and(|seen| seen.bots == Bots::Others) || page.iter().any(|reply| thread::is_other_bots(app, reply));
     let bots = if spoke { Bots::Others } else { Bots::None };
     if let Some(last) = page.last() {
-        app.threads.put(thread, Seen { until: last.ts.clone(), bots });
+        app.threads.put(key, Seen { until: last.ts.clone(), bots });
     }
     let is_news = |reply: &&Reply| told.is_none_or(|told| reply.ts > *told) && reply.ts < *post && !state.knows(&reply.ts);
     let mut said = Vec::new();
     for reply in page.iter().filter(is_news) {
-        let Some(user) = reply.user.as_ref().filter(|_| !is_bots(reply)) else { continue };
-        let text = readable(&reply.text, &app.bot.user);
-        if text.is_empty() || is_aside(&text) || ["stop", "status"].contains(&text.to_lowercase().as_str()) {
-            continue;
-        }
-        let name = app.person(user).await.map_or_else(|_| user.to_string(), |person| person.name);
-        said.push((user.to_string(), Said { name, text }));
+        let heard = thread::said(app, reply).await;
+        said.extend(heard.filter(|said| !["stop", "status"].contains(&said.text.to_lowercase().as_str())));
     }
-    let names: Vec<(String, String)> = said.iter().map(|(user, said)| (format!("@{user}"), format!("@{}", said.name))).collect();
-    let skip = said.len().saturating_sub(SAID);
-    let said = said.into_iter().skip(skip).map(|(_, said)| {
-        let text = names.iter().fold(said.text, |text, (user, name)| text.replace(user, name));
-        Said { text, ..said }
-    });
-    Talk { bots, said: said.collect() }
-}
-
-fn is_bots(reply: &Reply) -> bool {
-    reply.bot_id.is_some() || reply.raw.get("subtype").and_then(serde_json::Value::as_str) == Some("bot_message")
+    let said = said.split_off(said.len().saturating_sub(SAID));
+    Talk { bots, said }
 }
 
 impl Threads {
