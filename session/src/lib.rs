@@ -16,7 +16,7 @@ pub use ids::{
     ChannelId, InvalidId, MessageTs, Person, PromptId, QuestionId, RepoName, SandboxId, SessionId, SlackEventId, SlackUserId, TeamId,
     ThreadKey, TurnId,
 };
-pub use repository::{CheckRecipe, ImageRecipe, ManifestError, RepositoryManifest, RepositoryProfile, SandboxLimits};
+pub use repository::{CheckRecipe, ImageRecipe, ManifestError, RepositoryManifest, RepositoryProfile, SandboxLimits, Service};
 pub use state::{Activity, CleanUp, Command, Decision, Effect, Inserted, Moved, Rejection, SessionState, Waiting, Way, Which};
 pub use store::{
     AgentCursor, Append, Ask, AskState, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, Lesson, MovedSession, OutboxDraft,

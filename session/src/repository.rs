@@ -76,6 +76,8 @@ pub struct ImageRecipe {
     pub setup_root: Vec<String>,
     /// Run as the sandbox's user: dependencies, build.
     pub setup: Vec<String>,
+    /// What runs from before `warm` on, and in every sandbox: a database, a cache. In the order in which they start.
+    pub services: Vec<Service>,
     /// Run once so that caches are warm; a failure here fails the build.
     pub warm: Vec<String>,
     /// Proves that the image works, and verifies what a session did where [`CheckRecipe`] names nothing else.
@@ -86,12 +88,45 @@ pub struct ImageRecipe {
     pub timeout_s: u64,
 }
 
+/// A process that the repository's code needs beside it. It runs as the sandbox's user; its data is in the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    pub name: String,
+    /// A shell line that stays in the foreground, run in the checkout.
+    pub start: String,
+    /// A shell line that succeeds as soon as the service can be used; without one it can be as soon as it runs.
+    pub ready: Option<String>,
+    /// A shell line that ends it well; SIGTERM does where it is not given.
+    pub stop: Option<String>,
+    /// Seconds that it may take until it is ready.
+    #[serde(default = "a_minute")]
+    pub ready_s: u64,
+}
+
+impl Service {
+    fn check(&self) -> Result<(), &'static str> {
+        let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if !(1..=40).contains(&self.name.len()) || !self.name.chars().all(good) {
+            return Err("`name` takes up to 40 small letters, digits and `-`");
+        }
+        if self.start.trim().is_empty() {
+            return Err("`start` is empty: it is the command that the service is");
+        }
+        if !(1..=3600).contains(&self.ready_s) {
+            return Err("`ready_s` must lie between 1 and 3600");
+        }
+        Ok(())
+    }
+}
+
 impl Default for ImageRecipe {
     fn default() -> Self {
         Self {
             base: None,
             setup_root: Vec::new(),
             setup: Vec::new(),
+            services: Vec::new(),
             warm: Vec::new(),
             check: None,
             rebuild: "*/30 * * * *".to_owned(),
@@ -146,6 +181,10 @@ impl Default for SandboxLimits {
     }
 }
 
+fn a_minute() -> u64 {
+    60
+}
+
 fn default_branch() -> String {
     "main".to_owned()
 }
@@ -187,6 +226,13 @@ impl RepositoryManifest {
         }
         if manifest.check.timeout_s == 0 {
             return Err(invalid(format!("{}: `check.timeout_s` must be at least 1", line_of_in(text, "[check]", "timeout_s"))));
+        }
+        for (index, service) in manifest.image.services.iter().enumerate() {
+            let again = manifest.image.services[..index].iter().any(|other| other.name == service.name);
+            let checked = if again { Err("`name` is that of another service") } else { service.check() };
+            checked.map_err(|what| {
+                invalid(format!("{}: `image.services` {}: {what}", line_of_nth(text, "[[image.services]]", index), service.name))
+            })?;
         }
         if manifest.limits.pids < 64 {
             return Err(invalid(format!("{}: `limits.pids` must be at least 64", line_of(text, "pids"))));
@@ -257,6 +303,12 @@ fn line_of_in(text: &str, table: &str, key: &str) -> String {
     format!("line {}", head + index + 1)
 }
 
+/// `line N` of the table's n-th head.
+fn line_of_nth(text: &str, head: &str, nth: usize) -> String {
+    let index = text.lines().enumerate().filter(|(_, line)| line.trim() == head).nth(nth).map_or(0, |(index, _)| index);
+    format!("line {}", index + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,6 +352,18 @@ mod tests {
         assert_eq!(read(&format!("{text}[check]\ncommand = \"make test\"\n")).check_command(), Some("make test"));
         assert_eq!(read(&format!("{text}[check]\ncommand = \"\"\n")).check_command(), None);
         assert!(message(&format!("{text}[check]\ntimeout_s = 0\n")).contains("line 7: `check.timeout_s`"));
+    }
+
+    #[test]
+    fn services_are_read_and_what_is_wrong_with_one_is_named() {
+        let text = format!("{SMALL}[[image.services]]\nname = \"db\"\nstart = \"postgres\"\n");
+        let manifest = RepositoryManifest::parse(Path::new("shop.toml"), &text).unwrap();
+        assert_eq!((manifest.image.services[0].name.as_str(), manifest.image.services[0].ready_s), ("db", 60));
+        let twice = message(&format!("{text}[[image.services]]\nname = \"db\"\nstart = \"redis\"\n"));
+        assert!(twice.contains("line 6: `image.services` db: `name` is that of another"), "{twice}");
+        assert!(message(&text.replace("\"db\"", "\"../db\"")).contains("line 3: `image.services` ../db: `name` takes"));
+        assert!(message(&text.replace("postgres", " ")).contains("`start` is empty"));
+        assert!(message(&format!("{text}ready_s = 0\n")).contains("`ready_s` must lie"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ parent=longshore/parent:bookworm
 [ -x "$agent/opencode" ] || fail "the agent's binary is missing: run tests/setup/agent.sh"
 [ -e "$authorities" ] || fail "$authorities is missing: install ca-certificates"
 
-hash="$({ cat "$definition/Dockerfile" "$definition/run" "$agent/version" "$authorities"; } | sha256sum | cut -c1-16)"
+hash="$({ cat "$definition/Dockerfile" "$definition/run" "$definition/services" "$agent/version" "$authorities"; } | sha256sum | cut -c1-16)"
 if docker_ image inspect "longshore/base:$hash" >/dev/null 2>&1; then
     docker_ tag "longshore/base:$hash" longshore/base:latest
     exit 0
@@ -37,7 +37,7 @@ fi
 say "building longshore/base:$hash"
 context="$(mktemp -d "$SETUP_TARGET/base-context.XXXXXX")"
 trap 'rm -rf "$context"; [ -z "${scratch:-}" ] || as_root rm -rf "$scratch"' EXIT
-cp "$definition/Dockerfile" "$definition/run" "$context/"
+cp "$definition/Dockerfile" "$definition/run" "$definition/services" "$context/"
 cp "$authorities" "$context/host-ca.crt"
 # A hard link where it is one file system: the binary is large.
 ln "$agent/opencode" "$context/opencode" 2>/dev/null || cp "$agent/opencode" "$context/opencode"

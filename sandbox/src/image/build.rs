@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use longshore_session::SandboxId;
+use longshore_session::{RepositoryManifest, SandboxId};
 use tokio::time::Instant;
 
 use super::{
     BuildError, BuildOutcome, BuildStep, BuiltImage, ImageBuild, ImageBuilder, Rebuild,
     inputs::Inputs,
     log::BuildLog,
-    steps::{FIND_SECRETS, Run, SCRUB, checkout, tidy},
+    steps::{END_PROCESSES, FIND_SECRETS, Run, SCRUB, SERVICES_DOWN, SERVICES_UP, checkout, define, tidy},
     vocabulary,
 };
 use crate::{
-    DockerEngine, Engine, EngineError, Exec, ExecUser, ImageRef, Process, StartSandbox,
+    DockerEngine, Engine, EngineError, Exec, ExecOutput, ExecUser, ImageRef, Process, StartSandbox,
     docker::{ImageFacts, Kind},
     names::image_repository,
 };
@@ -121,6 +121,11 @@ impl ImageBuilder {
         }
         run.enter(BuildStep::Setup);
         run.lines(BuildStep::Setup, ExecUser::Agent, &recipe.setup).await?;
+        if !recipe.services.is_empty() {
+            run.enter(BuildStep::Services);
+            run.line(BuildStep::Services, ExecUser::Root, "define services", &define(&recipe.services)).await?;
+            run.line(BuildStep::Services, ExecUser::Agent, "start services", SERVICES_UP).await?;
+        }
         run.enter(BuildStep::Warm);
         run.lines(BuildStep::Warm, ExecUser::Agent, &recipe.warm).await?;
         let check: Vec<String> = recipe.check.iter().cloned().collect();
@@ -128,11 +133,17 @@ impl ImageBuilder {
         run.lines(BuildStep::Check, ExecUser::Agent, &check).await?;
         run.enter(BuildStep::Vocabulary);
         let words = gather(run).await?;
+        if !recipe.services.is_empty() {
+            // Ended well, or their data is not sound.
+            run.enter(BuildStep::Services);
+            run.line(BuildStep::Services, ExecUser::Agent, "stop services", SERVICES_DOWN).await?;
+        }
         run.enter(BuildStep::Scrub);
+        run.line(BuildStep::Scrub, ExecUser::Root, "end what still runs", END_PROCESSES).await?;
         run.line(BuildStep::Scrub, ExecUser::Agent, "restore tracked files", &tidy(&build.commit)).await?;
         run.line(BuildStep::Scrub, ExecUser::Root, "remove what no image should hold", SCRUB).await?;
         refuse_secrets(run, secrets).await?;
-        // Whatever still runs ends here, so that nothing changes under the commit.
+        // Nothing changes under the commit.
         run.engine.stop(&run.sandbox, STOP_GRACE).await?;
 
         let local = format!("{}/image", self.engine.namespace());
@@ -223,14 +234,28 @@ async fn boot(engine: &DockerEngine, build: &ImageBuild, image: &ImageRef) -> Re
     let sandbox = engine.start(start).await?;
     let script = "git rev-parse HEAD && git status --porcelain && git remote get-url origin";
     let output = engine.exec(&id, Exec::shell(script).timeout(Duration::from_secs(60))).await;
+    let services = if build.manifest.image.services.is_empty() { Ok(None) } else { come_up(engine, &build.manifest, &id).await.map(Some) };
     engine.remove(&id).await?;
     let output = output?;
+    if let Some(services) = services?
+        && !services.succeeded()
+    {
+        let said = format!("{}{}", services.stdout_text(), services.stderr_text());
+        return Err(BuildError::Boot { reason: format!("its services did not come up: {}", super::tail(said.as_bytes())) });
+    }
     let expected = format!("{}\nhttps://github.com/{}.git\n", build.commit, build.manifest.repository);
     if !output.succeeded() || output.stdout_text() != expected {
         let said = format!("{}{}", output.stdout_text(), output.stderr_text());
         return Err(BuildError::Boot { reason: format!("its checkout is not what it should be: {}", super::tail(said.as_bytes())) });
     }
     Ok(sandbox.took)
+}
+
+/// Waits for the services that the sandbox starts by itself.
+async fn come_up(engine: &DockerEngine, manifest: &RepositoryManifest, id: &SandboxId) -> Result<ExecOutput, EngineError> {
+    let each = manifest.image.services.iter().map(|service| Duration::from_secs(service.ready_s));
+    let exec = Exec::shell(SERVICES_UP).timeout(each.sum::<Duration>() + Duration::from_secs(30));
+    engine.exec(id, exec).await
 }
 
 /// The values that must not be found in an image: those whose names say so.

@@ -58,6 +58,9 @@ pub(super) fn suggestion(step: BuildStep, end: ExecEnd, output: &str) -> String 
     let advice = match end {
         ExecEnd::TimedOut => "raise `image.timeout_s` in the manifest, or find what hangs in the log",
         ExecEnd::OutOfMemory => "raise `limits.memory_mb` in the manifest, or let the command use fewer processes",
+        ExecEnd::Exited(_) if step == BuildStep::Services => {
+            "see the service's own output above: it runs as the sandbox's user, with its data in a folder of that user's"
+        }
         ExecEnd::Exited(_) if step == BuildStep::Checkout => {
             if says(&["could not resolve host", "connection refused", "failed to connect", "couldn't connect"]) {
                 "see that the service's gateway listens and reaches GitHub"

@@ -7,7 +7,7 @@ use longshore_session::RepositoryManifest;
 use crate::{CommitSha, docker::IMAGE_LABEL_PREFIX, names::short_hash};
 
 /// Raised when what a build does to the same inputs changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The inputs of one image. Its labels hold them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,7 @@ impl Inputs {
             base_id,
             &recipe.setup_root,
             &recipe.setup,
+            &recipe.services,
             &recipe.warm,
             &recipe.check,
         );
@@ -89,6 +90,8 @@ mod tests {
         );
         assert_ne!(first.hash(), inputs("[image]\nsetup = [\"make all\"]\n", 'a', "sha256:1").hash());
         assert_ne!(first.hash(), inputs("[image]\nsetup_root = [\"make\"]\n", 'a', "sha256:1").hash());
+        let served = "[image]\nsetup = [\"make\"]\n[[image.services]]\nname = \"db\"\nstart = \"postgres\"\n";
+        assert_ne!(first.hash(), inputs(served, 'a', "sha256:1").hash());
         assert_ne!(first.hash(), inputs("[image]\nsetup = [\"make\"]\n", 'b', "sha256:1").hash());
         assert_ne!(first.hash(), inputs("[image]\nsetup = [\"make\"]\n", 'a', "sha256:2").hash());
     }

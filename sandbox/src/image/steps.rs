@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longshore_session::{RepositoryManifest, SandboxId};
+use longshore_session::{RepositoryManifest, SandboxId, Service};
 use tokio::time::Instant;
 
 use super::{BuildError, BuildStep, StepFailure, StepTiming, error::suggestion, log::BuildLog};
@@ -97,6 +97,63 @@ pub(super) fn tidy(commit: &CommitSha) -> String {
          git -c core.quotePath=false ls-files --others --exclude-standard --directory --no-empty-directory | head -n 2000 | sed 's|^|/|' >>.git/info/exclude\n"
     )
 }
+
+/// Starts the services and waits for them; ends them well. Of the base image.
+pub(super) const SERVICES_UP: &str = "/opt/longshore/services up";
+pub(super) const SERVICES_DOWN: &str = "/opt/longshore/services down";
+
+/// Writes down the services of a recipe, where `/opt/longshore/services` looks for them. Run as root.
+pub(super) fn define(services: &[Service]) -> String {
+    let mut script = "set -e\n\
+         [ -x /opt/longshore/services ] || { echo 'the base image has no /opt/longshore/services: build it anew (`make base-image`)' >&2; exit 1; }\n\
+         rm -rf /opt/longshore/services.d\n"
+        .to_owned();
+    for (index, service) in services.iter().enumerate() {
+        let folder = format!("/opt/longshore/services.d/{index:02}-{}", service.name);
+        script.push_str(&format!("mkdir -p {folder}\n"));
+        let ready_s = service.ready_s.to_string();
+        let files = [
+            ("start", Some(&service.start)),
+            ("ready", service.ready.as_ref()),
+            ("stop", service.stop.as_ref()),
+            ("ready_s", Some(&ready_s)),
+        ];
+        for (file, content) in files {
+            if let Some(content) = content {
+                script.push_str(&format!("printf '%s\\n' {} >{folder}/{file}\n", shell_quoted(content)));
+            }
+        }
+    }
+    script
+}
+
+/// Ends whatever the commands left running, first politely: nothing may change under what follows. Run as root. Spared are the container's own
+/// process, which is the oldest child of its init process, and this command with the `timeout` that it runs under.
+pub(super) const END_PROCESSES: &str = r#"
+main=$(pgrep --oldest --parent 1)
+others() {
+    found=()
+    while read -r pid parent state name; do
+        case $pid in 1 | "$main" | "$$" | "$PPID") continue ;; esac
+        if [ "$parent" != "$$" ] && [ "$name" != ps ] && [ "${state#Z}" = "$state" ]; then found+=("$pid"); names+=" $name"; fi
+    done <<<"$(ps -e -o pid=,ppid=,stat=,comm=)"
+    [ "${#found[@]}" -gt 0 ]
+}
+names=
+others || exit 0
+echo "still running:$names"
+kill -TERM "${found[@]}" 2>/dev/null
+for round in $(seq 50); do
+    sleep 0.2
+    others || exit 0
+done
+for round in $(seq 20); do
+    kill -KILL "${found[@]}" 2>/dev/null
+    sleep 0.2
+    others || exit 0
+done
+echo "would not end: ${found[*]}" >&2
+exit 1"#;
 
 /// Takes out what no image should hold. Run as root.
 pub(super) const SCRUB: &str = "\

@@ -179,6 +179,80 @@ fn an_image_is_built_once_for_the_same_inputs_and_from_the_last_one_for_new_ones
     });
 }
 
+/// A service that keeps its data in the image, and notes how it ended.
+const STORE: &str = r#"
+[[image.services]]
+name = "store"
+start = "echo $$ >~/store.pid; trap 'echo ended >>~/store; exit' TERM; echo begun >>~/store; while :; do sleep 0.1; done"
+ready = "grep -q begun ~/store"
+"#;
+
+#[test]
+fn services_run_in_the_build_and_in_every_sandbox() {
+    with_engine(async |fixture| {
+        let origin = Origin::serve(&fixture).await;
+        let commit = origin.commit("README.md", "# Checkout\n");
+        let recipe = format!(
+            "setup = [\"test ! -e ~/store\", \"(trap 'echo told >~/daemon; exit' TERM; while :; do sleep 0.1; done) >/dev/null 2>&1 &\"]\n\
+             warm = [\"echo warm >>~/store\"]\ncheck = \"kill -0 $(cat ~/store.pid)\"\n{STORE}"
+        );
+        let builder = builder(&fixture);
+        let build = request(&fixture, &manifest(&recipe), &commit, Rebuild::Full);
+        let log = build.log.clone();
+        let image = built(builder.build(build).await.unwrap());
+        let log = std::fs::read_to_string(log).unwrap();
+        assert!(log.contains("still running: bash"), "what setup left running is told: {log}");
+
+        let mut start = fixture.request(&SandboxId::random());
+        start.image = image.reference.clone();
+        let sandbox = fixture.engine.start(start).await.unwrap();
+        let services = "/opt/longshore/services up && /opt/longshore/services status";
+        assert_eq!(fixture.text(&sandbox.id, services).await, "store: ready (log: /tmp/longshore-services/store/log)");
+        let told = fixture.text(&sandbox.id, "cat ~/store ~/daemon; kill -0 $(cat ~/store.pid) && ps -o ppid= -p $(cat ~/store.pid)").await;
+        let lines: Vec<&str> = told.lines().map(str::trim).collect();
+        assert_eq!(lines, ["begun", "warm", "ended", "begun", "told", "1"], "begun and ended well in the build, begun again here");
+
+        // It goes on in the next build, and is the sandbox's own in each.
+        let second = origin.commit("README.md", "# Checkout 2\n");
+        let recipe = recipe.replace("test ! -e ~/store", "true");
+        let next = built(builder.build(request(&fixture, &manifest(&recipe), &second, Rebuild::From(image.reference))).await.unwrap());
+        assert!(next.timings.iter().any(|timing| timing.step == BuildStep::Services));
+    });
+}
+
+#[test]
+fn a_service_that_does_not_come_up_keeps_no_sandbox_from_starting_and_fails_a_build() {
+    with_engine(async |fixture| {
+        let origin = Origin::serve(&fixture).await;
+        let commit = origin.commit("README.md", "# Checkout\n");
+        let builder = builder(&fixture);
+        let build = async |service: &str| {
+            let recipe = manifest(&format!("[[image.services]]\nname = \"db\"\n{service}\n"));
+            builder.build(request(&fixture, &recipe, &commit, Rebuild::Full)).await
+        };
+        let error = build("start = \"echo no such folder; exit 3\"\nready = \"false\"").await.unwrap_err();
+        let words = error.to_string();
+        assert!(matches!(&error, BuildError::Step(failure) if failure.step == BuildStep::Services), "{words}");
+        assert!(words.contains("the service db ended before it was ready") && words.contains("no such folder"), "{words}");
+        let words = build("start = \"sleep 600\"\nready = \"false\"\nready_s = 1").await.unwrap_err().to_string();
+        assert!(words.contains("the service db was not ready after 1 s"), "{words}");
+        // In a build it comes up; in a sandbox, which has what the build left, it does not.
+        let error = build("start = \"test ! -e ~/was && touch ~/was && exec sleep 600\"\nready = \"test -e ~/was\"").await.unwrap_err();
+        assert!(matches!(error, BuildError::Boot { .. }) && error.to_string().contains("its services did not come up"), "{error}");
+        // Where it fails in a session, the sandbox is there all the same.
+        let image = built(
+            build("start = \"test -z \\\"${BROKEN-}\\\" && touch /tmp/up && exec sleep 600\"\nready = \"test -e /tmp/up\"").await.unwrap(),
+        );
+        let mut start = fixture.request(&SandboxId::random());
+        start.image = image.reference;
+        start.environment = vec![("BROKEN".to_owned(), "1".to_owned())];
+        let sandbox = fixture.engine.start(start).await.unwrap();
+        let status = "/opt/longshore/services up; /opt/longshore/services status; true";
+        assert!(fixture.text(&sandbox.id, status).await.contains("db: failed: ended before it was ready"));
+        assert!(std::fs::read_to_string(&sandbox.carrier.errors).unwrap().contains("longshore: the service db ended before it was ready"));
+    });
+}
+
 #[test]
 fn a_build_that_fails_says_where_and_why() {
     with_engine(async |fixture| {

@@ -29,6 +29,7 @@ mod queueing;
 mod reading;
 mod rerouting;
 mod secrets;
+mod services;
 mod shortcut;
 mod stage;
 mod stopping;

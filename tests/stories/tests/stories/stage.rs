@@ -28,6 +28,7 @@ const TOLD_HERE: &[&str] = &[
     "reading",
     "rerouting",
     "secrets",
+    "services",
     "shortcut",
     "stopping",
     "talking",

@@ -34,7 +34,7 @@ fn changes_without_a_pull_request_are_offered_with_a_button() {
           longshore APP  (clock)
           ✅ *Done*, @ana.
           Noted, and that is all.
-          ✅ *Check* `node --test test/report.test.js test/summary.test.js test/chart.test.js test/month.test.js` exit 0 in (time) on `(commit)`
+          ✅ *Check* `node --test test/report.test.js test/summary.test.js test/chart.test.js test/month.test.js test/visits.test.js` exit 0 in (time) on `(commit)`
           1 file changed, 2 lines added, 0 lines removed
           classified (time) · sandbox (time) · sync (time) · first token (time) · turn (time)
           Models: (tokens)
