@@ -1,6 +1,6 @@
 //! A session as a plain page to read, for whoever has its link. No script, no form: everything in it is text that was escaped.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     extract::{Path, Query, State},
@@ -98,7 +98,10 @@ async fn read(api: &Api, id: &SessionId) -> Result<Option<String>, StoreError> {
 /// The page's body while events are taken in.
 #[derive(Default)]
 struct Telling {
-    html: String,
+    /// HTML, one after the other.
+    parts: Vec<String>,
+    /// Where each of the running turn's tool calls stands among the parts: its later updates know more of it.
+    calls: HashMap<String, usize>,
     /// The agent's words that may still go on.
     words: String,
     plan: Vec<PlanEntry>,
@@ -125,7 +128,11 @@ impl Telling {
             }
             Event::PromptWithdrawn { .. } => self.paragraph("note", "A waiting request was withdrawn."),
             Event::PromptHanded { .. } => self.paragraph("note", "A waiting request was put into the running turn."),
-            Event::TurnStarted { turn, .. } => self.html.push_str(&format!("<h2>Turn {turn}</h2>\n")),
+            Event::TurnStarted { turn, .. } => {
+                // Agents begin to count anew.
+                self.calls.clear();
+                self.parts.push(format!("<h2>Turn {turn}</h2>\n"));
+            }
             Event::Agent { activity, .. } => self.agent(activity),
             Event::StopRequested { .. } => self.paragraph("note", "Somebody asked to stop."),
             Event::WorkSaved { work, .. } if work.ahead > 0 => {
@@ -146,7 +153,7 @@ impl Telling {
                 let label = escape(&format!("Pull request #{} {}", pull_request.number, pull_request.title));
                 let is_web = ["https://", "http://"].iter().any(|scheme| pull_request.url.starts_with(scheme));
                 let shown = if is_web { format!("<a href=\"{}\">{label}</a>", escape(&pull_request.url)) } else { label };
-                self.html.push_str(&format!("<p>{shown}</p>\n"));
+                self.parts.push(format!("<p>{shown}</p>\n"));
             }
             Event::Moved { repo, .. } => self.paragraph("note", &format!("Moved to {repo}: this was the wrong repository.")),
             Event::QuestionAsked { question, .. } => {
@@ -175,7 +182,16 @@ impl Telling {
         match activity {
             AgentActivity::Text { delta } => self.words.push_str(delta),
             AgentActivity::Thought { .. } | AgentActivity::ToolEnded { result: ToolResult::Succeeded, .. } => {}
-            AgentActivity::ToolStarted { words, .. } => self.paragraph("tool", &format!("▸ {words}")),
+            AgentActivity::ToolStarted { call, words } => {
+                let part = paragraph("tool", &format!("▸ {words}"));
+                match self.calls.get(call).and_then(|told| self.parts.get_mut(*told)) {
+                    Some(told) => *told = part,
+                    None => {
+                        self.calls.insert(call.clone(), self.parts.len());
+                        self.parts.push(part);
+                    }
+                }
+            }
             AgentActivity::ToolEnded { words, result: ToolResult::Failed, .. } => self.paragraph("failed", &format!("✗ {words}")),
             AgentActivity::Plan { entries } => self.plan.clone_from(entries),
         }
@@ -191,7 +207,7 @@ impl Telling {
         let class = if check.passed() { "note" } else { "failed" };
         self.paragraph(class, &format!("The check `{}` {end}.", check.command));
         if !check.tail.is_empty() {
-            self.html.push_str(&format!("<pre>{}</pre>\n", escape(&check.tail)));
+            self.parts.push(format!("<pre>{}</pre>\n", escape(&check.tail)));
         }
     }
 
@@ -202,9 +218,8 @@ impl Telling {
         }
     }
 
-    /// `class` is ours, `text` anybody's.
     fn paragraph(&mut self, class: &str, text: &str) {
-        self.html.push_str(&format!("<p class=\"{class}\">{}</p>\n", escape(text)));
+        self.parts.push(paragraph(class, text));
     }
 
     fn html(mut self, record: &SessionRecord) -> String {
@@ -230,9 +245,14 @@ impl Telling {
             facts.push(format!("{} tokens", self.unpriced_tokens));
         }
         let refresh = if record.phase == "idle" { "" } else { "<meta http-equiv=\"refresh\" content=\"5\">\n" };
-        let body = format!("<p class=\"note\">{}</p>\n{plan}{}", escape(&facts.join(" · ")), self.html);
+        let body = format!("<p class=\"note\">{}</p>\n{plan}{}", escape(&facts.join(" · ")), self.parts.concat());
         whole(&record.title, refresh, &body)
     }
+}
+
+/// `class` is ours, `text` anybody's.
+fn paragraph(class: &str, text: &str) -> String {
+    format!("<p class=\"{class}\">{}</p>\n", escape(text))
 }
 
 /// `head` and `body` are HTML, the title is text.
@@ -261,7 +281,7 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use longshore_session::{PullRequestRef, TurnId};
+    use longshore_session::{PromptId, PullRequestRef, TurnId};
 
     use super::*;
 
@@ -275,7 +295,25 @@ mod tests {
         telling.take(&Event::Agent { turn, activity: AgentActivity::ToolStarted { call: "1".to_owned(), words: foreign.to_owned() } });
         let pull_request = PullRequestRef { number: 1, url: "javascript:alert(1)".to_owned(), title: foreign.to_owned() };
         telling.take(&Event::PullRequestOpened { pull_request });
-        assert!(telling.html.contains("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&#39; and more</p>"), "{}", telling.html);
-        assert!(!telling.html.contains("<script") && !telling.html.contains("href"), "{}", telling.html);
+        let html = telling.parts.concat();
+        assert!(html.contains("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&#39; and more</p>"), "{html}");
+        assert!(!html.contains("<script") && !html.contains("href"), "{html}");
+    }
+
+    #[test]
+    fn a_tool_call_is_told_once_by_what_was_known_of_it_last() {
+        let mut telling = Telling::default();
+        for (turn, words) in [(1, "Running a command"), (1, "Running `make`"), (2, "Reading a file")] {
+            let turn = TurnId(turn);
+            if words != "Running `make`" {
+                let prompt = PromptId::parse("p-1").unwrap();
+                telling.take(&Event::TurnStarted { turn, prompt });
+            }
+            telling.take(&Event::Agent { turn, activity: AgentActivity::ToolStarted { call: "1".to_owned(), words: words.to_owned() } });
+        }
+        assert_eq!(
+            telling.parts.concat(),
+            "<h2>Turn 1</h2>\n<p class=\"tool\">▸ Running `make`</p>\n<h2>Turn 2</h2>\n<p class=\"tool\">▸ Reading a file</p>\n"
+        );
     }
 }
