@@ -18,7 +18,7 @@ pub use api::{SessionSummary, TurnReport};
 pub use docker::run_in_image;
 pub use harness::{Harness, People};
 pub use options::{ImageCache, ModelChoice, Options, REAL_MODEL_VARIABLES, Wait};
-pub use paths::{repository_root, sample_folder, target_folder};
+pub use paths::{repository_root, sample_folder, service_binary, target_folder};
 pub use pictures::{Album, Taken, alike, take};
 pub use service::Service;
 pub use slack_sdk::{Looked, SdkVerdict, check_by_slack_sdk};

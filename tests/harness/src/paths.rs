@@ -26,7 +26,7 @@ pub(crate) fn manifest_file(folder: &str) -> PathBuf {
 }
 
 /// The service's program: beside this one, where cargo puts it. `LONGSHORE_BINARY` names another.
-pub(crate) fn service_binary() -> Result<PathBuf> {
+pub fn service_binary() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os("LONGSHORE_BINARY") {
         return Ok(PathBuf::from(named));
     }

@@ -7,20 +7,11 @@ use std::{
     time::Duration,
 };
 
+use longshore_harness::service_binary;
 use tokio::process::Command;
 
 /// A program that says what is wrong says it at once; one that waits for an engine gives up by itself within this.
 const LIMIT: Duration = Duration::from_secs(30);
-
-/// The service's program, which cargo puts beside this one. `LONGSHORE_BINARY` names another.
-pub fn longshore() -> PathBuf {
-    if let Some(named) = std::env::var_os("LONGSHORE_BINARY") {
-        return PathBuf::from(named);
-    }
-    let me = std::env::current_exe().unwrap();
-    let found = me.ancestors().skip(1).take(2).map(|folder| folder.join("longshore")).find(|candidate| candidate.is_file());
-    found.expect("the service's program is not there: run `cargo build -p longshore`")
-}
 
 /// A run of the program that is over.
 #[derive(Debug)]
@@ -50,7 +41,7 @@ impl Run {
 
 /// Runs `longshore` with these arguments, and with these variables alone.
 pub async fn run(arguments: &[&str], folder: &Path, variables: &[(&str, &str)]) -> Run {
-    let mut command = Command::new(longshore());
+    let mut command = Command::new(service_binary().unwrap());
     command
         .args(arguments)
         .current_dir(folder)

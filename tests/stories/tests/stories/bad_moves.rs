@@ -8,7 +8,7 @@ use longshore_emulators::{
     slack::{Choice, Fault, Target},
 };
 use longshore_harness::{Harness, Options};
-use longshore_session::{AskState, Clock, Event, Store, StoreError, SystemClock};
+use longshore_session::{AskState, Clock, Event, Store, SystemClock};
 use serde_json::json;
 
 use crate::{
@@ -134,16 +134,6 @@ fn a_click_too_late_for_a_window_is_asked_in_the_thread() {
     });
 }
 
-/// Opens a stopped service's store, whose lock may take a moment to go.
-async fn store_of(harness: &Harness) -> Result<Store> {
-    loop {
-        match Store::open(&harness.service.data_folder(), Arc::new(SystemClock)) {
-            Err(StoreError::InUse(_)) => tokio::time::sleep(Duration::from_millis(50)).await,
-            other => return Ok(other?),
-        }
-    }
-}
-
 #[test]
 fn a_picker_works_a_day_later_and_is_over_after_a_week() {
     tell_alone(two_samples(), async |harness| {
@@ -156,7 +146,7 @@ fn a_picker_works_a_day_later_and_is_over_after_a_week() {
             thread.button("pick_repository").await?;
         }
         harness.service.terminate().await?;
-        let store = store_of(harness).await?;
+        let store = Store::open(&harness.service.data_folder(), Arc::new(SystemClock))?;
         for mut ask in store.asks().await? {
             ensure!(ask.state == AskState::Picking, "{ask:?}");
             let days = if ask.prompt.text.contains("pangolin") { 7 } else { 1 };
