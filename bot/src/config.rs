@@ -139,6 +139,13 @@ pub struct ImageSection {
     pub base: String,
     /// Host and port of the OCI registry (`127.0.0.1:5055`).
     pub registry: String,
+    /// Whom the registry knows us as; where it is empty, no credentials are shown.
+    #[serde(default)]
+    pub registry_user: String,
+    #[serde(default = "registry_password")]
+    pub registry_password_env: String,
+    /// Whether the registry is spoken to without TLS; of itself, one on this machine only.
+    pub registry_insecure: Option<bool>,
     /// Builds at once.
     #[serde(default = "one")]
     pub at_once: usize,
@@ -381,6 +388,10 @@ fn openai_key() -> String {
 
 fn classifier_ms() -> u64 {
     3000
+}
+
+fn registry_password() -> String {
+    "LONGSHORE_REGISTRY_PASSWORD".to_owned()
 }
 
 fn one() -> usize {

@@ -13,7 +13,9 @@ use longshore_api::{Api, ApiToken, PageKeys, Reported};
 use longshore_classifier::{Classifier, RoutingRules};
 use longshore_gateway::{EgressRule, Gateway, GatewayConfig, GatewayParts, GitUpstream, LlmUpstream, Unlimited};
 use longshore_github::{ConfigError, GitHub, GitHubConfig};
-use longshore_sandbox::{DockerConfig, DockerEngine, Engine, ImageBuilder, ImageConfig, ImageRef, Namespace};
+use longshore_sandbox::{
+    DockerConfig, DockerEngine, Engine, ImageBuilder, ImageConfig, ImageRef, Namespace, RegistryConfig, RegistryCredentials, Transport,
+};
 use longshore_scheduler::{CronExpression, Job, run_jobs};
 use longshore_session::{AskState, Clock, RepoName, RepositoryManifest, Store, SystemClock};
 use longshore_slack::{AppToken, BotToken, SigningSecret, SlackClient, SlackConfig, SlackHttpConfig, SocketMode, http_router};
@@ -225,15 +227,29 @@ pub fn docker_config(config: &Config) -> Result<DockerConfig> {
         socket: section.docker_socket.clone(),
         namespace: Namespace::parse(&section.namespace).with_context(|| config.place("sandboxes", "namespace"))?,
         gateway_port: section.gateway_port,
+        registry: Some(registry_config(config)?),
         carriers: std::path::absolute(config.data.join("carriers"))?,
     })
 }
 
 pub fn image_config(config: &Config) -> Result<ImageConfig> {
     Ok(ImageConfig {
-        registry: config.images.registry.clone(),
+        registry: registry_config(config)?,
         base: ImageRef::parse(&config.images.base).with_context(|| config.place("images", "base"))?,
     })
+}
+
+fn registry_config(config: &Config) -> Result<RegistryConfig> {
+    let section = &config.images;
+    let mut registry = RegistryConfig::at(section.registry.clone());
+    if let Some(insecure) = section.registry_insecure {
+        registry.transport = if insecure { Transport::Plain } else { Transport::Tls };
+    }
+    if !section.registry_user.is_empty() {
+        let password = config.secret("images", "registry_password_env", &section.registry_password_env)?;
+        registry.credentials = Some(RegistryCredentials { user: section.registry_user.clone(), password: password.into() });
+    }
+    Ok(registry)
 }
 
 /// None where the variable is not set: a model server of one's own may want no key.

@@ -2,13 +2,9 @@
 
 use std::{path::Path, process::Stdio, time::Duration};
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    process::Command,
-};
+use tokio::process::Command;
 
-use crate::{DockerConfig, DockerEngine, ImageConfig, docker};
+use crate::{DockerConfig, DockerEngine, ImageConfig, RegistryConfig, docker, registry::Registry};
 
 /// Below this, builds are about to fail.
 const LITTLE_SPACE: u64 = 10 * 1024 * 1024 * 1024;
@@ -82,37 +78,13 @@ async fn base_image(engine: &DockerEngine, images: &ImageConfig) -> Finding {
     }
 }
 
-async fn registry(registry: &str) -> Finding {
-    let words = |reason: String| {
-        format!("{registry} does not answer ({reason}): start it (`make setup` starts one on this machine) or correct `images.registry`")
+async fn registry(config: &RegistryConfig) -> Finding {
+    let asked = match Registry::new(config.clone()) {
+        Ok(registry) => registry.check().await,
+        Err(error) => Err(error),
     };
-    let answer = tokio::time::timeout(Duration::from_secs(5), ask_registry(registry)).await;
-    Finding::of(
-        "image registry",
-        match answer {
-            Ok(Ok(status)) => Ok(format!("{registry} answers ({status})")),
-            Ok(Err(error)) => Err(words(error.to_string())),
-            Err(_) => Err(words("no answer within 5 s".to_owned())),
-        },
-    )
-}
-
-/// The status line of a plain registry; one that speaks TLS only is taken as there when it takes the connection.
-async fn ask_registry(registry: &str) -> std::io::Result<String> {
-    let target = if registry.contains(':') { registry.to_owned() } else { format!("{registry}:443") };
-    let mut stream = TcpStream::connect(&target).await?;
-    if target.ends_with(":443") {
-        return Ok("takes connections".to_owned());
-    }
-    stream.write_all(format!("GET /v2/ HTTP/1.1\r\nHost: {registry}\r\nConnection: close\r\n\r\n").as_bytes()).await?;
-    let mut answer = vec![0; 256];
-    let length = stream.read(&mut answer).await?;
-    let text = String::from_utf8_lossy(&answer[..length]).into_owned();
-    text.lines()
-        .next()
-        .filter(|line| line.starts_with("HTTP/"))
-        .map(str::to_owned)
-        .ok_or_else(|| std::io::Error::new(std::io::ErrorKind::InvalidData, "what listens there is no registry"))
+    let as_whom = config.credentials.as_ref().map_or_else(String::new, |credentials| format!(" and takes the user {}", credentials.user));
+    Finding::of("image registry", asked.map(|()| format!("{} answers{as_whom}", config.address)))
 }
 
 async fn disk(folder: &Path) -> Finding {
@@ -152,7 +124,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_registry_that_is_away_is_said() {
-        let finding = registry("127.0.0.1:1").await;
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let finding = registry(&RegistryConfig::at("127.0.0.1:1")).await;
         assert_eq!(finding.verdict, Verdict::Bad);
         assert!(finding.words.contains("images.registry"), "{}", finding.words);
     }

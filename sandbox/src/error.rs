@@ -30,6 +30,10 @@ pub enum EngineError {
     )]
     RegistryUnreachable { registry: String, reason: String },
     #[error(
+        "the image registry {registry} refused ({reason}): correct `images.registry_user` and the password that `images.registry_password_env` names"
+    )]
+    RegistryRefused { registry: String, reason: String },
+    #[error(
         "the sandbox network cannot be closed off ({reason}): iptables must be installed, and the service must run as root or with CAP_NET_ADMIN"
     )]
     Firewall { reason: String },

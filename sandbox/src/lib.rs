@@ -9,6 +9,7 @@ mod exec;
 mod exit;
 mod image;
 mod names;
+mod registry;
 
 pub use carrier::CarrierPaths;
 pub use docker::{DockerConfig, DockerEngine};
@@ -19,3 +20,4 @@ pub use exec::{Command, Exec, ExecEnd, ExecOutput, ExecUser};
 pub use exit::Exit;
 pub use image::{BuildError, BuildOutcome, BuildStep, BuiltImage, ImageBuild, ImageBuilder, ImageConfig, Rebuild, StepFailure, StepTiming};
 pub use names::{CommitSha, ImageRef, InvalidName, Namespace};
+pub use registry::{RegistryConfig, RegistryCredentials, Transport};

@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 
 use bollard::{
+    auth::DockerCredentials,
     models::ImageInspect,
     query_parameters::{CreateImageOptions, PushImageOptions, RemoveImageOptions, TagImageOptions},
 };
+
+use secrecy::ExposeSecret;
 
 use super::{
     DockerEngine,
@@ -57,12 +60,12 @@ impl DockerEngine {
             return Err(EngineError::ImageMissing { image: image.clone(), reason });
         }
         let options = CreateImageOptions { from_image: Some(image.to_string()), ..Default::default() };
-        let pulled = self.client().drain("pulling an image", BULK, self.client().docker.create_image(Some(options), None, None)).await;
+        let pulled = self
+            .client()
+            .drain("pulling an image", BULK, self.client().docker.create_image(Some(options), None, self.credentials_for(image.as_str())))
+            .await;
         if let Err(fault) = pulled {
-            return Err(match registry_fault(image, fault) {
-                EngineError::Refused { message, .. } => EngineError::ImageMissing { image: image.clone(), reason: message },
-                error => error,
-            });
+            return Err(registry_fault(image, fault));
         }
         let reason = "the registry gave it, but the engine does not have it".to_owned();
         self.find_image(image).await?.ok_or_else(|| EngineError::ImageMissing { image: image.clone(), reason })
@@ -74,7 +77,10 @@ impl DockerEngine {
         self.client().call("tagging an image", SLOW, self.client().docker.tag_image(image.as_str(), Some(options))).await?;
         let options = PushImageOptions { tag: Some(tag.to_owned()), ..Default::default() };
         let target = parse(format!("{repository}:{tag}"))?;
-        let pushed = self.client().drain("pushing an image", BULK, self.client().docker.push_image(repository, Some(options), None)).await;
+        let pushed = self
+            .client()
+            .drain("pushing an image", BULK, self.client().docker.push_image(repository, Some(options), self.credentials_for(repository)))
+            .await;
         if let Err(fault) = pushed {
             return Err(registry_fault(&target, fault));
         }
@@ -85,6 +91,17 @@ impl DockerEngine {
             during: "pushing an image".to_owned(),
             message: "the registry took it, but named no digest".to_owned(),
         })?)
+    }
+
+    fn credentials_for(&self, image: &str) -> Option<DockerCredentials> {
+        let registry = self.inner.registry.as_ref()?;
+        let credentials = registry.credentials_for(image)?;
+        Some(DockerCredentials {
+            username: Some(credentials.user.clone()),
+            password: Some(credentials.password.expose_secret().to_owned()),
+            serveraddress: Some(registry.host().to_owned()),
+            ..Default::default()
+        })
     }
 
     pub(crate) async fn forget_image(&self, image: &ImageRef) -> Result<(), EngineError> {
@@ -100,13 +117,38 @@ fn parse(text: String) -> Result<ImageRef, EngineError> {
     ImageRef::parse(text).map_err(|error| EngineError::Refused { during: "naming an image".to_owned(), message: error.to_string() })
 }
 
-/// A registry that is away shows in the engine's own words only.
+/// What is wrong with a registry shows in the engine's own words only.
+const AWAY: [&str; 11] = [
+    "connection refused",
+    "no such host",
+    "dial tcp",
+    "i/o timeout",
+    "connection reset",
+    "server gave HTTP response",
+    "EOF",
+    "TLS handshake timeout",
+    "x509:",
+    "unexpected HTTP status: 5",
+    "Client.Timeout exceeded",
+];
+const UNWELCOME: [&str; 5] = ["no basic auth credentials", "unauthorized", "authentication required", "access denied", "denied:"];
+const LOST: [&str; 5] = ["manifest unknown", "not found", "name unknown", "blob unknown", "unknown blob"];
+
+/// Away, unwelcome and lost are three things: only what is lost may be built again.
 fn registry_fault(image: &ImageRef, fault: Fault) -> EngineError {
-    let signs = ["connection refused", "no such host", "dial tcp", "i/o timeout", "connection reset", "server gave HTTP response", "EOF"];
+    let registry = || image.as_str().split('/').next().unwrap_or_default().to_owned();
     match fault.error {
-        EngineError::Refused { message, .. } if signs.iter().any(|sign| message.contains(sign)) => {
-            let registry = image.as_str().split('/').next().unwrap_or_default().to_owned();
-            EngineError::RegistryUnreachable { registry, reason: message }
+        EngineError::Refused { during, message } => {
+            let tells = |signs: &[&str]| signs.iter().any(|sign| message.contains(sign));
+            if tells(&AWAY) {
+                EngineError::RegistryUnreachable { registry: registry(), reason: message }
+            } else if tells(&UNWELCOME) {
+                EngineError::RegistryRefused { registry: registry(), reason: message }
+            } else if tells(&LOST) {
+                EngineError::ImageMissing { image: image.clone(), reason: message }
+            } else {
+                EngineError::Refused { during, message }
+            }
         }
         error => error,
     }

@@ -24,8 +24,8 @@ use longshore_session::SandboxId;
 use self::client::Client;
 pub(crate) use self::{container::Kind, exec::Part, image::ImageFacts, network::firewall_works, snapshot::IMAGE_LABEL_PREFIX};
 use crate::{
-    Capabilities, CarrierPaths, Engine, EngineError, Exec, ExecOutput, Exit, ImageRef, Namespace, Removed, Sandbox, SandboxInfo, Snapshot,
-    StartSandbox, carrier,
+    Capabilities, CarrierPaths, Engine, EngineError, Exec, ExecOutput, Exit, ImageRef, Namespace, RegistryConfig, Removed, Sandbox,
+    SandboxInfo, Snapshot, StartSandbox, carrier,
 };
 
 /// How to reach the engine, and what part of it is ours.
@@ -36,6 +36,8 @@ pub struct DockerConfig {
     pub namespace: Namespace,
     /// The one port of the host's that sandboxes reach.
     pub gateway_port: u16,
+    /// Whose credentials images are pulled and pushed with.
+    pub registry: Option<RegistryConfig>,
     /// The folder for all carriers; made where it is missing, and closed to other users.
     pub carriers: PathBuf,
 }
@@ -52,6 +54,7 @@ struct Inner {
     namespace: Namespace,
     gateway: Ipv4Addr,
     carriers: PathBuf,
+    registry: Option<RegistryConfig>,
     memory: Mutex<Memory>,
 }
 
@@ -73,7 +76,7 @@ impl DockerEngine {
         let client = Client::connect(&socket).await?;
         let carriers = carrier::make_root(&config.carriers)?;
         let gateway = network::ensure(&client, &config.namespace, config.gateway_port).await?;
-        let inner = Inner { client, namespace: config.namespace, gateway, carriers, memory: Mutex::default() };
+        let inner = Inner { client, namespace: config.namespace, gateway, carriers, registry: config.registry, memory: Mutex::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
 

@@ -172,7 +172,8 @@ impl ImageBuilder {
     ) -> Result<BuiltImage, BuildError> {
         run.enter(BuildStep::Boot);
         let start = boot(run.engine, build, image).await?;
-        let repository = format!("{}/{}", self.config.registry, image_repository(self.engine.namespace(), &build.manifest.repository));
+        let repository =
+            format!("{}/{}", self.config.registry.address, image_repository(self.engine.namespace(), &build.manifest.repository));
         let input_hash = plan.inputs.hash();
         run.enter(BuildStep::Push);
         let reference = match run.engine.push(image, &repository, &input_hash).await {

@@ -14,13 +14,13 @@ use tokio::sync::oneshot;
 
 pub use self::error::{BuildError, StepFailure};
 pub(crate) use self::log::tail;
-use crate::{CommitSha, DockerEngine, ImageRef};
+use crate::{CommitSha, DockerEngine, ImageRef, RegistryConfig};
 
 /// What holds for all builds.
 #[derive(Debug, Clone)]
 pub struct ImageConfig {
-    /// `host:port` of the OCI registry, as the engine reaches it.
-    pub registry: String,
+    /// Where images are pushed to.
+    pub registry: RegistryConfig,
     /// What images start from whose manifest names no `base`.
     pub base: ImageRef,
 }

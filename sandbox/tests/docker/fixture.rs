@@ -29,11 +29,17 @@ pub struct Fixture {
 
 /// Runs a test's story with an engine, and cleans up after it whatever happens.
 pub fn with_engine<F: Future<Output = ()>>(story: impl FnOnce(Arc<Fixture>) -> F) {
+    with_engine_of(|config| config, story);
+}
+
+/// As [`with_engine`], with another configuration.
+pub fn with_engine_of<F: Future<Output = ()>>(change: impl FnOnce(DockerConfig) -> DockerConfig, story: impl FnOnce(Arc<Fixture>) -> F) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let namespace = Namespace::parse(format!("t{:010x}", rand::random::<u32>())).unwrap();
-        let config = config(&namespace, folder.path().join("carriers"));
+        let config = change(config(&namespace, folder.path().join("carriers")));
         let engine = match DockerEngine::connect(config).await {
             Ok(engine) => Arc::new(engine),
             Err(error) => panic!("these tests need a Docker engine: run `make setup`. {error}"),
@@ -55,7 +61,7 @@ pub fn with_engine<F: Future<Output = ()>>(story: impl FnOnce(Arc<Fixture>) -> F
 }
 
 pub fn config(namespace: &Namespace, carriers: PathBuf) -> DockerConfig {
-    DockerConfig { socket: None, namespace: namespace.clone(), gateway_port: GATEWAY_PORT, carriers }
+    DockerConfig { socket: None, namespace: namespace.clone(), gateway_port: GATEWAY_PORT, registry: None, carriers }
 }
 
 pub fn base() -> ImageRef {

@@ -8,7 +8,7 @@ use std::{
 
 use longshore_sandbox::{
     BuildError, BuildOutcome, BuildStep, BuiltImage, CommitSha, Engine, EngineError, Exec, ExecEnd, GATEWAY_HOST, ImageBuild, ImageBuilder,
-    ImageConfig, ImageRef, Rebuild,
+    ImageConfig, ImageRef, Rebuild, RegistryConfig,
 };
 use longshore_session::{RepositoryManifest, SandboxId};
 
@@ -19,7 +19,7 @@ pub fn registry() -> String {
 }
 
 /// A repository that plain HTTP serves at the gateway's place.
-struct Origin {
+pub struct Origin {
     work: PathBuf,
     bare: PathBuf,
     server: Child,
@@ -40,7 +40,7 @@ fn git(folder: &Path, arguments: &[&str]) -> String {
 }
 
 impl Origin {
-    async fn serve(fixture: &Fixture) -> Self {
+    pub async fn serve(fixture: &Fixture) -> Self {
         let root = fixture.folder.path().join("www");
         let (bare, work) = (root.join("git/acme/shop.git"), fixture.folder.path().join("work"));
         std::fs::create_dir_all(&bare).unwrap();
@@ -65,7 +65,7 @@ impl Origin {
         panic!("the repository's server does not answer");
     }
 
-    fn commit(&self, file: &str, content: &str) -> CommitSha {
+    pub fn commit(&self, file: &str, content: &str) -> CommitSha {
         let path = self.work.join(file);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
@@ -77,12 +77,12 @@ impl Origin {
     }
 }
 
-fn manifest(image: &str) -> RepositoryManifest {
+pub fn manifest(image: &str) -> RepositoryManifest {
     let text = format!("repository = \"acme/shop\"\ndescription = \"The shop.\"\n[limits]\nmemory_mb = 512\n[image]\n{image}");
     RepositoryManifest::parse(Path::new("shop.toml"), &text).unwrap()
 }
 
-fn request(fixture: &Fixture, manifest: &RepositoryManifest, commit: &CommitSha, rebuild: Rebuild) -> ImageBuild {
+pub fn request(fixture: &Fixture, manifest: &RepositoryManifest, commit: &CommitSha, rebuild: Rebuild) -> ImageBuild {
     let git = [
         ("GIT_CONFIG_COUNT", "1".to_owned()),
         ("GIT_CONFIG_KEY_0", format!("url.http://{GATEWAY_HOST}:{GATEWAY_PORT}/git/.insteadOf")),
@@ -101,10 +101,10 @@ fn request(fixture: &Fixture, manifest: &RepositoryManifest, commit: &CommitSha,
 }
 
 fn builder(fixture: &Fixture) -> ImageBuilder {
-    ImageBuilder::new(fixture.engine.clone(), ImageConfig { registry: registry(), base: base() })
+    ImageBuilder::new(fixture.engine.clone(), ImageConfig { registry: RegistryConfig::at(registry()), base: base() })
 }
 
-fn built(outcome: BuildOutcome) -> BuiltImage {
+pub fn built(outcome: BuildOutcome) -> BuiltImage {
     match outcome {
         BuildOutcome::Built(image) => image,
         BuildOutcome::Unchanged { .. } => panic!("nothing was built"),
@@ -293,7 +293,7 @@ fn a_build_that_fails_says_where_and_why() {
         let error = builder.build(request(&fixture, &elsewhere, &commit, Rebuild::Full)).await.unwrap_err();
         assert!(error.to_string().contains("GitHub App"), "{error}");
 
-        let config = ImageConfig { registry: "127.0.0.1:1".to_owned(), base: base() };
+        let config = ImageConfig { registry: RegistryConfig::at("127.0.0.1:1"), base: base() };
         let nowhere = ImageBuilder::new(fixture.engine.clone(), config);
         let error = nowhere.build(request(&fixture, &manifest(""), &commit, Rebuild::Full)).await.unwrap_err();
         assert!(matches!(&error, BuildError::Engine(EngineError::RegistryUnreachable { .. })), "{error}");

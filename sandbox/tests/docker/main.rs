@@ -5,4 +5,5 @@
 mod fixture;
 mod images;
 mod isolation;
+mod registry;
 mod sandboxes;

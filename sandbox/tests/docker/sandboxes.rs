@@ -10,7 +10,8 @@ use std::{
 
 use bytes::Bytes;
 use longshore_sandbox::{
-    DockerConfig, DockerEngine, Engine, EngineError, Exec, ExecEnd, ExecUser, Exit, ImageRef, Namespace, Process, SandboxState, examine,
+    DockerConfig, DockerEngine, Engine, EngineError, Exec, ExecEnd, ExecUser, Exit, ImageRef, Namespace, Process, RegistryConfig,
+    SandboxState, examine,
 };
 use longshore_session::{SandboxId, SandboxLimits};
 use tokio::net::{UnixListener, UnixStream};
@@ -294,6 +295,7 @@ fn a_missing_image_is_named_and_leaves_nothing() {
 
 #[tokio::test]
 async fn a_dead_engine_is_said_with_what_to_do() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = tempfile::tempdir().unwrap();
     let namespace = Namespace::parse("nobody").unwrap();
     let missing = folder.path().join("missing.sock");
@@ -306,7 +308,7 @@ async fn a_dead_engine_is_said_with_what_to_do() {
         assert!(matches!(error, EngineError::Unreachable { .. }), "{error}");
         let words = error.to_string();
         assert!(words.contains("make setup") && words.contains(socket.to_str().unwrap()), "{words}");
-        let images = longshore_sandbox::ImageConfig { registry: "127.0.0.1:1".to_owned(), base: base() };
+        let images = longshore_sandbox::ImageConfig { registry: RegistryConfig::at("127.0.0.1:1"), base: base() };
         let findings = examine(&config, &images).await;
         let bad: Vec<&str> = findings.iter().filter(|f| f.verdict == longshore_sandbox::Verdict::Bad).map(|f| f.subject).collect();
         assert_eq!(bad, ["docker engine", "image registry"]);
@@ -317,7 +319,7 @@ async fn a_dead_engine_is_said_with_what_to_do() {
 fn a_working_engine_has_nothing_amiss() {
     with_engine(async |fixture| {
         let registry = crate::images::registry();
-        let images = longshore_sandbox::ImageConfig { registry, base: base() };
+        let images = longshore_sandbox::ImageConfig { registry: RegistryConfig::at(registry), base: base() };
         let config = config(&fixture.namespace, fixture.folder.path().join("carriers"));
         for finding in examine(&config, &images).await {
             assert_ne!(finding.verdict, longshore_sandbox::Verdict::Bad, "{finding:?}");

@@ -34,8 +34,13 @@ pub fn make_folder(namespace: &str) -> Result<PathBuf> {
 /// Takes away everything of a namespace. The service must not run any more.
 pub async fn take_away(namespace: &str, folder: &Path) -> Result<()> {
     // Its own network and port suffice: nothing is started any more.
-    let config =
-        DockerConfig { socket: None, namespace: Namespace::parse(namespace)?, gateway_port: 7353, carriers: folder.join("data/carriers") };
+    let config = DockerConfig {
+        socket: None,
+        namespace: Namespace::parse(namespace)?,
+        gateway_port: 7353,
+        registry: None,
+        carriers: folder.join("data/carriers"),
+    };
     let engine = DockerEngine::connect(config).await.context("cannot clean up")?;
     engine.sweep(&HashSet::new()).await.context("cannot remove sandboxes")?;
     let filter = format!("label=dev.longshore.image.namespace={namespace}");

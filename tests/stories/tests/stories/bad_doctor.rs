@@ -47,7 +47,7 @@ async fn doctor_finds_all_well_or_says_what_is_missing_and_how_to_get_it() {
     let cases: [(&str, &str, &[&str]); 5] = [
         (&app_id, "app_id = 424242", &["GitHub refuses the App", "github.app_id (424242) is the App's ID"]),
         (&base, "base = \"longshore/not-there:1\"", &["base image: longshore/not-there:1 is missing", "`make setup` builds it"]),
-        (&registry, "registry = \"127.0.0.1:1\"", &["image registry: 127.0.0.1:1 does not answer", "`images.registry`"]),
+        (&registry, "registry = \"127.0.0.1:1\"", &["image registry 127.0.0.1:1 does not answer", "`images.registry`"]),
         (&agent, "agent = \"longshore-elsewhere\"", &["no model `longshore-elsewhere`", "correct `model` in"]),
         (
             "namespace = ",
