@@ -10,13 +10,20 @@ use crate::{
 /// The provider's name within OpenCode.
 const PROVIDER: &str = "longshore";
 
+/// Asks the gateway before and after each tool call.
+const GATE: &str = include_str!("opencode/gate.js");
+/// Where [`GATE`] lies, below the home folder: not in OpenCode's own folder, whose plug-ins it would load again by itself.
+const GATE_FILE: &str = ".config/longshore/gate.js";
+
 /// Puts the instructions where OpenCode reads a user's own, and beside them the files that make it skip its package installation
-/// (which an offline start would otherwise wait for), then becomes the agent.
+/// (which an offline start would otherwise wait for); puts the gate where the configuration names it, then becomes the agent.
 const LAUNCH: &str = r#"config="$HOME/.config/opencode"
-mkdir -p "$config/node_modules" || exit 73
+gate="$HOME/.config/longshore"
+mkdir -p "$config/node_modules" "$gate" || exit 73
 printf '%s' "${LONGSHORE_INSTRUCTIONS-}" >"$config/AGENTS.md"
 printf '%s' '{"packages":{"":{"dependencies":{"@opencode-ai/plugin":"*"}}}}' >"$config/package-lock.json"
-unset config LONGSHORE_INSTRUCTIONS
+printf '%s' "${LONGSHORE_GATE-}" >"$gate/gate.js"
+unset config gate LONGSHORE_INSTRUCTIONS LONGSHORE_GATE
 exec opencode acp --hostname 127.0.0.1"#;
 
 /// Program and arguments.
@@ -61,6 +68,7 @@ pub fn environment(settings: &LaunchSettings) -> Vec<(String, String)> {
         // A subagent's question would hang the turn, and a person's answer is never there: what may be done is decided outside.
         "permission": {"*": "allow", "question": "deny"},
         "instructions": [project("AGENTS.md"), project("CLAUDE.md")],
+        "plugin": [format!("file://{}/{GATE_FILE}", settings.home)],
         "autoupdate": false,
         "share": "disabled",
         // The sandbox has snapshots of its own.
@@ -72,6 +80,8 @@ pub fn environment(settings: &LaunchSettings) -> Vec<(String, String)> {
         ("HOME".to_owned(), settings.home.clone()),
         ("OPENCODE_CONFIG_CONTENT".to_owned(), config.to_string()),
         ("LONGSHORE_INSTRUCTIONS".to_owned(), settings.instructions.clone()),
+        ("LONGSHORE_GATE".to_owned(), GATE.to_owned()),
+        ("LONGSHORE_TOOL_HOOK".to_owned(), format!("{}/hooks/tool", settings.gateway_url)),
     ];
     let switches = [
         "OPENCODE_DISABLE_MODELS_FETCH",

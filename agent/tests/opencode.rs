@@ -244,3 +244,73 @@ async fn a_prompt_that_is_inserted_joins_the_running_turn_once() {
     until(&mut agent, ends).await;
     process.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hook_holds_changes_and_refuses_tool_calls_also_of_subagents() {
+    let world = World::new().await;
+    let process = world.start_agent("first");
+    let mut agent = attach(Carrier::open(&world.carrier("first")).unwrap(), Cursor::START).await;
+    agent.start_session(world.session(None)).await.unwrap();
+    let file = |name: &str| world.workspace().join(name);
+    let reads = |update: &AgentUpdate| update.doing().is_some_and(|doing| doing == "Reading greeting.py");
+    let is_read = |update: &AgentUpdate| matches!(update, AgentUpdate::ToolUpdated(progress) if progress.status == ToolStatus::Completed);
+
+    // A write is held while a read beside it comes to its end; a service that is away opens nothing and fails nothing.
+    world.close(&["write", "bash"]);
+    agent.prompt(TurnId(1), &say("read beside a write")).unwrap();
+    let mut outputs = until(&mut agent, reads).await;
+    outputs.extend(until(&mut agent, is_read).await);
+    world.wait_for_next_question(0, "write").await;
+    world.leave_hook(true);
+    let asked = world.questions().len();
+    while world.questions().len() < asked + 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!file("held.txt").exists());
+    world.leave_hook(false);
+    world.close(&[]);
+    outputs.extend(until(&mut agent, ends).await);
+    assert_eq!(std::fs::read_to_string(file("held.txt")).unwrap(), "written\n");
+    let failed = |update: &&AgentUpdate| matches!(update, AgentUpdate::ToolUpdated(progress) if progress.status == ToolStatus::Failed);
+    assert_eq!(updates(&outputs).into_iter().filter(failed).count(), 0);
+    let reads_asked = world.questions().iter().filter(|(tool, _)| tool == "read").count();
+    assert_eq!(reads_asked, 1, "{:?}", world.questions());
+
+    // Refused with a reason, changed, and annotated; the turn goes on.
+    agent.prompt(TurnId(2), &say("run what is asked")).unwrap();
+    let outputs = until(&mut agent, ends).await;
+    let results = world.results();
+    let told = |text: &str| results.iter().filter(|result| result.contains(text)).count();
+    assert_eq!((told("REASON: this is not done here"), told("changed"), told("asked")), (1, 1, 0), "{results:?}");
+    assert_eq!(told("NOTE: mind the style guide."), 1, "{results:?}");
+    assert_eq!(updates(&outputs).into_iter().filter(failed).count(), 1);
+    assert!(matches!(updates(&outputs).last().unwrap(), AgentUpdate::TurnEnded { stop: StopReason::EndTurn, .. }));
+    assert!(file("noted.txt").exists());
+
+    // Nothing is asked about what was said to be free, in a conversation of the subagent's own neither; its write is.
+    world.close(&["write"]);
+    let before = world.questions().len();
+    agent.prompt(TurnId(3), &say("delegate")).unwrap();
+    world.wait_for_next_question(before, "write").await;
+    assert!(!file("part.txt").exists());
+    let questions = world.questions();
+    let conversation = |wanted: &str| questions[before..].iter().find(|(tool, _)| tool == wanted).unwrap().1.clone();
+    assert_ne!(conversation("task"), conversation("write"), "the subagent has a conversation of its own");
+    world.close(&[]);
+    until(&mut agent, ends).await;
+    assert!(file("part.txt").exists());
+
+    // A turn that is stopped while a call is held ends, and what was held is never done.
+    std::fs::remove_file(file("held.txt")).unwrap();
+    world.close(&["write"]);
+    let before = world.questions().len();
+    agent.prompt(TurnId(4), &say("read beside a write")).unwrap();
+    world.wait_for_next_question(before, "write").await;
+    let asked = Instant::now();
+    agent.cancel(TurnId(4)).unwrap();
+    let outputs = until(&mut agent, ends).await;
+    eprintln!("cancel while a call is held {:?}", asked.elapsed());
+    assert!(matches!(updates(&outputs).last().unwrap(), AgentUpdate::TurnEnded { stop: StopReason::Cancelled, .. }));
+    world.assert_all_authorized();
+    process.end().await;
+}

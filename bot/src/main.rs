@@ -5,6 +5,7 @@ mod config;
 mod conversation;
 mod dispatch;
 mod doctor;
+mod gate;
 mod home;
 mod images;
 mod intake;

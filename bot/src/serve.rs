@@ -31,6 +31,7 @@ use crate::{
     config::{Config, SlackMode},
     conversation::{self, Conversations, Easel},
     dispatch,
+    gate::{AgentGate, Gates},
     home::{self, Homes},
     images,
     images::Images,
@@ -83,6 +84,7 @@ pub async fn serve(file: &Path) -> Result<()> {
         github,
         engine,
         sandboxes,
+        gates: Gates::default(),
         images,
         outbox,
         conversations: Conversations::default(),
@@ -291,6 +293,7 @@ async fn serve_gateway(app: &Arc<App>, model_key: Option<String>) -> Result<()> 
         doorkeeper: Arc::new(app.sandboxes.passes.clone()),
         credentials: Arc::new(AppCredentials(app.github.clone())),
         tools: Arc::new(AgentTools(Arc::clone(app))),
+        gate: Arc::new(AgentGate(Arc::clone(app))),
         observer: Arc::new(ModelWatch(Arc::clone(app))),
         budget: Arc::new(Unlimited),
     };

@@ -17,7 +17,9 @@ pub use ids::{
     ThreadKey, TurnId,
 };
 pub use repository::{CheckRecipe, ImageRecipe, ManifestError, RepositoryManifest, RepositoryProfile, SandboxLimits, Service};
-pub use state::{Activity, CleanUp, Command, Decision, Effect, Inserted, Moved, Rejection, SessionState, Waiting, Way, Which};
+pub use state::{
+    Activity, Checkout, CleanUp, Command, Decision, Effect, Inserted, Moved, Rejection, SessionState, Waiting, Way, Which, Writes,
+};
 pub use store::{
     AgentCursor, Append, Ask, AskState, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, Lesson, MovedSession, OutboxDraft,
     OutboxLane, OutboxOwner, OutboxRow, PersonDefaults, Pick, PullRequestStyle, SandboxRecord, Sending, SessionRecord, Store, StoreError,

@@ -3,10 +3,12 @@
 
 mod activity;
 mod news;
+mod sync;
 
 use std::collections::VecDeque;
 
 pub use activity::{Activity, Inserted, Way};
+pub use sync::{Checkout, Writes};
 
 use crate::{
     AgentActivity, AnswerKind, CheckRecord, Event, MessageTs, ModelUse, Phase, Prompt, PromptId, PullRequestRef, Question, QuestionId,
@@ -52,6 +54,7 @@ pub struct SessionState {
     accepted: Vec<(PromptId, MessageTs)>,
     /// Those of them that nobody works on any more.
     withdrawn: Vec<PromptId>,
+    ground: sync::Ground,
 }
 
 /// Where a session's prompts went.
@@ -112,11 +115,21 @@ pub enum Command {
         turn: TurnId,
         files: Vec<TakenFile>,
     },
-    /// The sandbox is ready and synced.
+    /// The sandbox is there. Its checkout is brought up while the agent begins.
     SandboxReady {
         turn: TurnId,
         sandbox: SandboxId,
         origin: SandboxOrigin,
+    },
+    /// The sandbox stands on the session's branch, and commits in the author's name.
+    Synced {
+        turn: TurnId,
+        at: Timestamp,
+    },
+    /// It does not, and nothing was written.
+    SyncFailed {
+        turn: TurnId,
+        failure: TurnFailure,
     },
     AgentDid {
         turn: TurnId,
@@ -193,6 +206,13 @@ pub enum Effect {
         turn: TurnId,
         prompt: Prompt,
         sandbox: SandboxId,
+    },
+    /// Bring the sandbox up beside the agent, which may only read meanwhile; answer with [`Command::Synced`] or [`Command::SyncFailed`].
+    Sync {
+        turn: TurnId,
+        prompt: Prompt,
+        sandbox: SandboxId,
+        checkout: Checkout,
     },
     Cancel {
         turn: TurnId,
@@ -273,6 +293,7 @@ impl Default for SessionState {
             moved: None,
             accepted: Vec::new(),
             withdrawn: Vec::new(),
+            ground: sync::Ground::default(),
         }
     }
 }
@@ -309,7 +330,7 @@ impl SessionState {
                 self.insert(&prompt)
             }
             Command::Hand { turn, prompt, head, files } => match &self.activity {
-                Activity::Working { turn: running, inserted, sandbox, .. } if *running == turn => {
+                Activity::Working { turn: running, inserted, sandbox, .. } if *running == turn && self.is_synced(turn) => {
                     let next = inserted.iter().find(|inserted| inserted.prompt.id == prompt && inserted.way == Way::Next);
                     let prompt = next.ok_or(Rejection::NoSuchPrompt)?.prompt.clone();
                     Ok(Decision {
@@ -345,11 +366,16 @@ impl SessionState {
             },
             Command::SandboxReady { turn, sandbox, origin } => match &self.activity {
                 Activity::Preparing { turn: running, prompt, inserted } if *running == turn => {
-                    let effects = given(turn, prompt, inserted, &sandbox);
-                    Ok(Decision { effects, events: vec![Event::TurnRunning { turn, sandbox, origin }] })
+                    let events = vec![Event::TurnRunning { turn, sandbox: sandbox.clone(), origin }];
+                    let mut after = self.clone();
+                    events.iter().for_each(|event| after.evolve(event));
+                    let effects = after.sync_owed().into_iter().chain(given(turn, prompt, after.ready(inserted), &sandbox)).collect();
+                    Ok(Decision { effects, events })
                 }
                 _ => Err(Rejection::StaleTurn),
             },
+            Command::Synced { turn, at } => self.sync_done(turn, at),
+            Command::SyncFailed { turn, failure } => self.sync_failed(turn, failure),
             Command::AgentDid { turn, activity } => match &self.activity {
                 Activity::Working { turn: running, .. } | Activity::Stopping { turn: running, .. } if *running == turn => {
                     Ok(Decision { events: vec![Event::Agent { turn, activity }], effects: Vec::new() })
@@ -379,7 +405,7 @@ impl SessionState {
             Command::CheckStarted { turn, commit } => self.while_finishing(turn, Event::CheckStarted { turn, commit }),
             Command::CheckEnded { turn, check } => self.while_finishing(turn, Event::CheckEnded { turn, check }),
             Command::Finished { turn, failure } => match &self.activity {
-                Activity::Finishing { turn: running, outcome, .. } if *running == turn => {
+                Activity::Finishing { turn: running, outcome, .. } if *running == turn && !self.waits_for_sync() => {
                     // A turn that did not end well for another reason keeps that reason.
                     let outcome = match (outcome, failure) {
                         (TurnOutcome::Done, Some(failure)) => TurnOutcome::Failed { failure },
@@ -419,6 +445,7 @@ impl SessionState {
                 let ended = self.activity.turn().map(|turn| Event::TurnEnded { turn, outcome: TurnOutcome::Stopped { by: by.clone() } });
                 Ok(Decision { events: ended.into_iter().chain([Event::CleanedUp]).collect(), effects: Vec::new() })
             }
+            Command::Reached { turn, phase: Phase::Synced, at } => self.sync_done(turn, at),
             Command::Reached { turn, phase, at } => {
                 if turn.0 == 0 || turn.0 > self.turns {
                     return Err(Rejection::StaleTurn);
@@ -437,11 +464,14 @@ impl SessionState {
         match &self.activity {
             Activity::Idle => Vec::new(),
             Activity::Preparing { turn, prompt, .. } => vec![Effect::Prepare { turn: *turn, prompt: prompt.clone() }],
-            Activity::Working { turn, prompt, inserted, sandbox } => given(*turn, prompt, inserted, sandbox),
+            Activity::Working { turn, prompt, inserted, sandbox } => {
+                self.sync_owed().into_iter().chain(given(*turn, prompt, self.ready(inserted), sandbox)).collect()
+            }
             Activity::Stopping { turn, prompt, sandbox, .. } => vec![
                 Effect::Prompt { turn: *turn, prompt: prompt.clone(), sandbox: sandbox.clone() },
                 Effect::Cancel { turn: *turn, sandbox: sandbox.clone() },
             ],
+            Activity::Finishing { .. } if self.waits_for_sync() => self.sync_owed().into_iter().collect(),
             Activity::Finishing { turn, prompt, outcome, .. } => {
                 vec![Effect::Finish { turn: *turn, prompt: prompt.clone(), outcome: outcome.clone() }]
             }
@@ -450,6 +480,7 @@ impl SessionState {
 
     /// Takes one stored event in.
     pub fn evolve(&mut self, event: &Event) {
+        self.ground.evolve(event);
         match event {
             Event::PromptAccepted { prompt } => {
                 self.accepted.push((prompt.id.clone(), prompt.post.clone()));
@@ -592,6 +623,8 @@ impl SessionState {
         match &self.activity {
             // It goes with the turn's own prompt.
             Activity::Preparing { turn, .. } => Ok(Decision { events: inserted(*turn), effects: Vec::new() }),
+            // Where the sandbox stands is known once it is in sync.
+            Activity::Working { turn, .. } if !self.is_synced(*turn) => Ok(Decision { events: inserted(*turn), effects: Vec::new() }),
             Activity::Working { turn, sandbox, .. } => Ok(Decision {
                 events: inserted(*turn),
                 effects: vec![Effect::PrepareInsert { turn: *turn, prompt: prompt.clone(), sandbox: sandbox.clone() }],
@@ -634,7 +667,9 @@ impl SessionState {
 
     fn while_finishing(&self, turn: TurnId, event: Event) -> Result<Decision, Rejection> {
         match &self.activity {
-            Activity::Finishing { turn: running, .. } if *running == turn => Ok(Decision { events: vec![event], effects: Vec::new() }),
+            Activity::Finishing { turn: running, .. } if *running == turn && !self.waits_for_sync() => {
+                Ok(Decision { events: vec![event], effects: Vec::new() })
+            }
             _ => Err(Rejection::StaleTurn),
         }
     }
@@ -650,9 +685,12 @@ impl SessionState {
         // Whatever the agent was not given is not answered by this turn. Newest first, so that the oldest comes to the front.
         let next = self.activity.inserted().iter().rev().filter(|inserted| inserted.way == Way::Next);
         let returned = next.map(|inserted| Event::PromptReturned { turn, prompt: inserted.prompt.id.clone() });
+        // What an agent that only read has to say is told when its sandbox turned out to be sound.
+        let waits = outcome == TurnOutcome::Done && !self.is_synced(turn);
+        let finish = Effect::Finish { turn, prompt: prompt.clone(), outcome: outcome.clone() };
         Ok(Decision {
-            events: dropped.into_iter().chain(returned).chain([Event::TurnFinishing { turn, outcome: outcome.clone() }]).collect(),
-            effects: vec![Effect::Finish { turn, prompt: prompt.clone(), outcome }],
+            events: dropped.into_iter().chain(returned).chain([Event::TurnFinishing { turn, outcome }]).collect(),
+            effects: if waits { Vec::new() } else { vec![finish] },
         })
     }
 
@@ -688,8 +726,8 @@ impl SessionState {
 }
 
 /// What the agent is given, in this order.
-fn given(turn: TurnId, prompt: &Prompt, inserted: &[Inserted], sandbox: &SandboxId) -> Vec<Effect> {
-    let after = inserted.iter().filter_map(|inserted| {
+fn given<'a>(turn: TurnId, prompt: &Prompt, inserted: impl Iterator<Item = &'a Inserted>, sandbox: &SandboxId) -> Vec<Effect> {
+    let after = inserted.filter_map(|inserted| {
         let (prompt, sandbox) = (inserted.prompt.clone(), sandbox.clone());
         match inserted.way {
             Way::WithTheFirst => None,

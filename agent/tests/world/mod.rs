@@ -122,6 +122,38 @@ impl World {
         self.model.log().prompts.clone()
     }
 
+    /// Has the hook hold these tools back, and no others.
+    pub fn close(&self, tools: &[&'static str]) {
+        self.model.log().closed = tools.to_vec();
+    }
+
+    /// Has the hook fail as if nobody were there.
+    pub fn leave_hook(&self, away: bool) {
+        self.model.log().away = away;
+    }
+
+    /// The tools that the hook was asked about, with the conversation that each call belongs to.
+    pub fn questions(&self) -> Vec<(String, String)> {
+        let text = |question: &serde_json::Value, key: &str| question[key].as_str().unwrap().to_owned();
+        self.model.log().questions.iter().map(|question| (text(question, "tool"), text(question, "session"))).collect()
+    }
+
+    /// After `before` questions.
+    pub async fn wait_for_next_question(&self, before: usize, tool: &str) {
+        for _ in 0..3000 {
+            if self.questions().iter().skip(before).any(|(asked, _)| asked == tool) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("nobody asked about {tool}");
+    }
+
+    /// What the tools of the last turn answered, as the model was told.
+    pub fn results(&self) -> Vec<String> {
+        self.model.log().results.clone()
+    }
+
     pub fn assert_all_authorized(&self) {
         assert_eq!(self.model.log().unauthorized, 0);
     }

@@ -22,6 +22,14 @@ pub struct Log {
     pub system: String,
     pub prompts: Vec<String>,
     pub unauthorized: u32,
+    /// What the hook was asked.
+    pub questions: Vec<Value>,
+    /// Tools that the hook holds back.
+    pub closed: Vec<&'static str>,
+    /// The hook is not there.
+    pub away: bool,
+    /// What tools answered, as the model saw it last.
+    pub results: Vec<String>,
 }
 
 type Shared = Arc<Mutex<Log>>;
@@ -37,7 +45,11 @@ impl Model {
         let log = Shared::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let app = Router::new().route("/llm/v1/chat/completions", post(complete)).route("/mcp", post(tools)).with_state(log.clone());
+        let app = Router::new()
+            .route("/llm/v1/chat/completions", post(complete))
+            .route("/mcp", post(tools))
+            .route("/hooks/tool", post(hook))
+            .with_state(log.clone());
         let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self { url, log, server }
     }
@@ -60,6 +72,8 @@ impl Drop for Model {
 enum Reply {
     Text(String),
     Tool(&'static str, Value),
+    /// Side by side.
+    Tools(Vec<(&'static str, Value)>),
     Refused(StatusCode, &'static str),
 }
 
@@ -80,12 +94,8 @@ async fn complete(State(log): State<Shared>, headers: HeaderMap, Json(request): 
             let (one, two) = text.split_at(text.len() / 2);
             (vec![json!({"role": "assistant", "content": one}), json!({"content": two})], "stop")
         }
-        Reply::Tool(name, arguments) => {
-            // A conversation may hold many calls: each needs an id of its own.
-            let id = format!("call_{}", request["messages"].as_array().unwrap().len());
-            let call = json!({"index": 0, "id": id, "type": "function", "function": {"name": name, "arguments": arguments.to_string()}});
-            (vec![json!({"role": "assistant", "tool_calls": [call]})], "tool_calls")
-        }
+        Reply::Tool(name, arguments) => (vec![calls(&request, vec![(name, arguments)])], "tool_calls"),
+        Reply::Tools(all) => (vec![calls(&request, all)], "tool_calls"),
     };
     let chunk = |delta: Value, finish: Option<&str>| {
         let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
@@ -98,6 +108,16 @@ async fn complete(State(log): State<Shared>, headers: HeaderMap, Json(request): 
     events.push(chunk(json!({}), Some(finish)));
     events.push(Ok(Bytes::from("data: [DONE]\n\n")));
     ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(stream::iter(events))).into_response()
+}
+
+fn calls(request: &Value, all: Vec<(&str, Value)>) -> Value {
+    // A conversation may hold many calls: each needs an id of its own.
+    let before = request["messages"].as_array().unwrap().len();
+    let call = |(index, (name, arguments)): (usize, (&str, Value))| {
+        let function = json!({"name": name, "arguments": arguments.to_string()});
+        json!({"index": index, "id": format!("call_{before}_{index}"), "type": "function", "function": function})
+    };
+    json!({"role": "assistant", "tool_calls": all.into_iter().enumerate().map(call).collect::<Vec<_>>()})
 }
 
 fn text_of(message: &Value) -> String {
@@ -116,6 +136,7 @@ fn decide(log: &Shared, request: &Value) -> Reply {
         let mut log = log.lock().unwrap();
         log.system = of_role("system").join("\n");
         log.prompts.clone_from(&prompts);
+        log.results = of_role("tool");
     }
     let last = messages.iter().rposition(|message| message["role"] == "user").unwrap();
     let done = messages[last..].iter().filter(|message| message["role"] == "tool").count();
@@ -132,11 +153,50 @@ fn decide(log: &Shared, request: &Value) -> Reply {
         ("mend the greeting", _) => Reply::Text("All mended.".to_owned()),
         ("wait for it", 0) => Reply::Tool("bash", json!({"command": "until [ -e go ]; do sleep 0.05; done", "description": "wait"})),
         ("wait for it", _) => Reply::Text("Waited.".to_owned()),
+        ("read beside a write", 0) => Reply::Tools(vec![
+            ("write", json!({"filePath": "held.txt", "content": "written\n"})),
+            ("read", json!({"filePath": "greeting.py"})),
+        ]),
+        ("run what is asked", 0) => Reply::Tools(vec![
+            ("bash", json!({"command": "forbidden deed", "description": "refused"})),
+            ("bash", json!({"command": "echo asked", "description": "changed"})),
+            ("write", json!({"filePath": "noted.txt", "content": "x"})),
+        ]),
+        ("delegate", 0) => Reply::Tool("task", json!({"description": "a part", "prompt": "a part of it", "subagent_type": "general"})),
+        ("a part of it", 0) => Reply::Tool("write", json!({"filePath": "part.txt", "content": "x"})),
         ("pay", _) => Reply::Refused(StatusCode::PAYMENT_REQUIRED, "this session's budget is spent"),
         (_, _) => {
             Reply::Text(format!("You said: {}", if prompts.len() > 1 { &prompts[..prompts.len() - 1] } else { &prompts[..] }.join(", ")))
         }
     }
+}
+
+/// The gateway's hook: asked before each tool call, and after it where it said so.
+async fn hook(State(log): State<Shared>, headers: HeaderMap, Json(question): Json<Value>) -> Response {
+    if !authorized(&log, &headers) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let mut log = log.lock().unwrap();
+    log.questions.push(question.clone());
+    if log.away {
+        return StatusCode::BAD_GATEWAY.into_response();
+    }
+    let tool = question["tool"].as_str().unwrap_or_default();
+    let (line, path) = (question["arguments"]["command"].as_str(), question["arguments"]["filePath"].as_str());
+    let answer = if question["when"] == "after" {
+        json!({"note": "NOTE: mind the style guide."})
+    } else if log.closed.contains(&tool) {
+        json!({"decision": "wait"})
+    } else if line.is_some_and(|line| line.starts_with("forbidden")) {
+        json!({"decision": "deny", "reason": "REASON: this is not done here"})
+    } else if line == Some("echo asked") {
+        json!({"decision": "allow", "arguments": {"command": "echo changed"}})
+    } else if path.is_some_and(|path| path.ends_with("noted.txt")) {
+        json!({"decision": "allow", "after": true})
+    } else {
+        json!({"decision": "allow", "free": {"tools": ["read"], "seconds": 60}})
+    };
+    Json(answer).into_response()
 }
 
 async fn tools(State(log): State<Shared>, headers: HeaderMap, Json(request): Json<Value>) -> Response {

@@ -68,6 +68,8 @@ pub struct Limits {
     pub fetch_request: u64,
     /// An MCP message.
     pub mcp_request: usize,
+    /// A question of the agent's hook.
+    pub hook_request: usize,
     /// Requests and tunnels that one sandbox may have open at once.
     pub open_per_sandbox: usize,
     /// Connections that one address may have open at once, known or not.
@@ -86,6 +88,8 @@ pub struct Limits {
     pub tunnel_idle: Duration,
     /// For one tool call; MCP clients commonly give up after 60 s.
     pub tool_call: Duration,
+    /// For one answer to the agent's hook, which then asks again.
+    pub hook_wait: Duration,
     /// For open requests when the service shuts down.
     pub drain: Duration,
 }
@@ -98,6 +102,7 @@ impl Default for Limits {
             push: 512 * MIB,
             fetch_request: 32 * MIB,
             mcp_request: 4 * 1024 * 1024,
+            hook_request: 4 * 1024 * 1024,
             open_per_sandbox: 256,
             connections_per_address: 512,
             header: Duration::from_secs(75),
@@ -107,6 +112,7 @@ impl Default for Limits {
             stall: Duration::from_secs(300),
             tunnel_idle: Duration::from_secs(300),
             tool_call: Duration::from_secs(55),
+            hook_wait: Duration::from_secs(25),
             drain: Duration::from_secs(10),
         }
     }

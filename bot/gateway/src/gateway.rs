@@ -13,9 +13,9 @@ use tower::ServiceExt;
 use url::Host;
 
 use crate::{
-    Doorkeeper, GatewayConfig, GitCredentials, LlmBudget, LlmObserver, Tools,
+    Doorkeeper, GatewayConfig, GitCredentials, LlmBudget, LlmObserver, ToolGate, Tools,
     door::{Peer, Slots},
-    git, llm, mcp, proxy,
+    git, hooks, llm, mcp, proxy,
 };
 
 /// What the service puts into the gateway.
@@ -24,6 +24,7 @@ pub struct GatewayParts {
     pub doorkeeper: Arc<dyn Doorkeeper>,
     pub credentials: Arc<dyn GitCredentials>,
     pub tools: Arc<dyn Tools>,
+    pub gate: Arc<dyn ToolGate>,
     pub observer: Arc<dyn LlmObserver>,
     pub budget: Arc<dyn LlmBudget>,
 }
@@ -73,6 +74,7 @@ impl Gateway {
             .merge(llm::routes())
             .merge(git::routes())
             .merge(mcp::routes())
+            .merge(hooks::routes())
             .with_state(shared.clone());
         Ok(Self { shared, router })
     }

@@ -5,6 +5,7 @@ mod config;
 mod door;
 mod gateway;
 mod git;
+mod hooks;
 mod llm;
 mod mcp;
 mod parts;
@@ -15,8 +16,8 @@ mod proxy;
 pub use config::{GatewayConfig, GitUpstream, Limits, LlmUpstream, ProxyPolicy};
 pub use gateway::{Gateway, GatewayError, GatewayParts};
 pub use parts::{
-    Access, CredentialError, GitCredentials, LlmBudget, LlmEvent, LlmEventKind, LlmObserver, LlmOutcome, LlmUsage, Spending, ToolResult,
-    ToolSpec, Tools, Unlimited,
+    Access, CredentialError, Freely, GitCredentials, LlmBudget, LlmEvent, LlmEventKind, LlmObserver, LlmOutcome, LlmUsage, Open, Spending,
+    ToolCall, ToolGate, ToolResult, ToolSpec, Tools, Unlimited, Verdict,
 };
 pub use pass::{Doorkeeper, LlmRight, Pass, PushRule, SandboxToken, ToolRight};
 pub use passes::Passes;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use longshore_session::{RepoName, SandboxId};
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::Pass;
 
@@ -72,6 +72,73 @@ pub trait Tools: Send + Sync {
     /// Called only with a name that `list` gave and an object as arguments (whether they fit the schema is for the tool to check). Runs to its end
     /// even when the agent hangs up, and may be called again then: it must have no second effect.
     fn call<'a>(&'a self, pass: &'a Pass, name: &'a str, arguments: Value) -> BoxFuture<'a, ToolResult>;
+}
+
+/// A tool call that the agent is about to make, or has made, in its own names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolCall {
+    pub tool: String,
+    /// Unique within the agent's conversation.
+    pub call: String,
+    /// The agent's conversation: its own, or a subagent's.
+    pub conversation: String,
+    /// Long texts are cut; empty after the call.
+    pub arguments: Map<String, Value>,
+    /// The arguments that were cut, as paths with dots.
+    pub cut: Vec<String>,
+}
+
+/// Tools that the agent need not ask about for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freely {
+    pub tools: Vec<String>,
+    pub during: Duration,
+}
+
+/// What becomes of a tool call.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    Allow {
+        /// These arguments take the place of those of the same name.
+        changed: Map<String, Value>,
+        /// Whether its outcome is to be told to [`ToolGate::after`].
+        report: bool,
+        freely: Option<Freely>,
+    },
+    /// The tool fails with this reason, and the agent goes on.
+    Deny { reason: String },
+    /// Nothing is decided yet: the agent asks again.
+    Wait,
+}
+
+impl Verdict {
+    /// The call goes on as it is.
+    pub fn allow() -> Self {
+        Self::Allow { changed: Map::new(), report: false, freely: None }
+    }
+}
+
+/// Asked by the agent's hook around each tool call. The agent cooperates, and does what it is told; what protects is what a [`Pass`] allows.
+pub trait ToolGate: Send + Sync {
+    /// May take as long as it likes: the gateway has the agent ask again meanwhile, so it is called again for the same call.
+    fn before<'a>(&'a self, pass: &'a Pass, call: ToolCall) -> BoxFuture<'a, Verdict>;
+
+    /// What the agent is told beside the tool's own result.
+    fn after<'a>(&'a self, pass: &'a Pass, call: ToolCall) -> BoxFuture<'a, Option<String>>;
+}
+
+/// A gate that stands open.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Open;
+
+impl ToolGate for Open {
+    fn before<'a>(&'a self, _: &'a Pass, _: ToolCall) -> BoxFuture<'a, Verdict> {
+        Box::pin(async { Verdict::allow() })
+    }
+
+    fn after<'a>(&'a self, _: &'a Pass, _: ToolCall) -> BoxFuture<'a, Option<String>> {
+        Box::pin(async { None })
+    }
 }
 
 /// One model request of one sandbox, in three events or (when nothing came back) two.

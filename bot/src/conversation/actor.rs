@@ -6,6 +6,7 @@ mod moving;
 mod painting;
 mod questions;
 mod requests;
+mod syncing;
 mod turn;
 
 use std::{sync::Arc, time::Duration};
@@ -90,6 +91,11 @@ enum Done {
         sandbox: SandboxId,
         exit: Exit,
     },
+    /// The sandbox is in sync, or cannot be.
+    Synced {
+        turn: TurnId,
+        result: Result<(), TurnFailure>,
+    },
     /// Where the sandbox stands, for a prompt that is to join the turn.
     Looked {
         turn: TurnId,
@@ -157,6 +163,7 @@ struct Actor {
     link: Link,
     tasks: JoinSet<Done>,
     preparing: Option<AbortHandle>,
+    syncing: Option<AbortHandle>,
     painter: Option<Painter>,
     painted: Option<Painted>,
     deadlines: Deadlines,
@@ -194,6 +201,7 @@ impl Actor {
             link: Link::None,
             tasks: JoinSet::new(),
             preparing: None,
+            syncing: None,
             painter: None,
             painted: None,
             deadlines: Deadlines::default(),
@@ -211,6 +219,7 @@ impl Actor {
             if let Some(moved) = actor.unfinished_move().await? {
                 actor.let_prompts_go(moved).await?;
             } else {
+                actor.tell_gate();
                 let effects = actor.state.owed();
                 actor.paint_ended();
                 actor.resume_painting();
@@ -458,6 +467,7 @@ impl Actor {
                     Link::None => self.sandbox_ended().await?,
                 }
             }
+            Done::Synced { turn, result } => self.synced(turn, result).await?,
             Done::Looked { turn, prompt, head, files } => self.hand(turn, prompt, head, files).await?,
             Done::Saved { turn, result } => self.saved(turn, result).await?,
             Done::LookedOver { turn, found } => self.finished(turn, found).await?,
@@ -523,6 +533,7 @@ impl Actor {
                 }
                 Effect::Retell { prompt, waiting } => batch.outbox.push(self.queued_change(prompt, waiting)?),
                 Effect::Prompt { .. }
+                | Effect::Sync { .. }
                 | Effect::PrepareInsert { .. }
                 | Effect::Insert { .. }
                 | Effect::Cancel { .. }
@@ -537,6 +548,7 @@ impl Actor {
             let closed = self.closed_questions(&batch.events);
             let append = Append { events: batch.events, cursor: batch.cursor.clone(), outbox: batch.outbox };
             self.store(append).await?;
+            self.tell_gate();
             closed.into_iter().for_each(|turn| self.paint_answered(turn));
         }
         if let Some(cursor) = batch.cursor {
@@ -591,6 +603,7 @@ impl Actor {
             match effect {
                 Effect::Prepare { turn, prompt } => self.prepare(turn, &prompt),
                 Effect::Prompt { turn, sandbox, .. } => self.prompt(turn, sandbox).await?,
+                Effect::Sync { turn, prompt, sandbox, checkout } => self.sync(turn, &prompt, sandbox, checkout),
                 Effect::Cancel { turn, .. } => {
                     self.deadlines.stop = Some(Instant::now() + STOP_GRACE);
                     // Taken up after a restart, the agent has the prompt; it is told as soon as its conversation is open again.

@@ -34,6 +34,10 @@ fn act(state: &mut SessionState, command: Command) -> Result<Decision, Rejection
     Ok(decision)
 }
 
+fn synced(turn: u32) -> Command {
+    Command::Synced { turn: TurnId(turn), at: Timestamp(7) }
+}
+
 #[test]
 fn a_prompt_goes_all_the_way() {
     let mut state = SessionState::default();
@@ -41,7 +45,12 @@ fn a_prompt_goes_all_the_way() {
     let begun = act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
     assert_eq!(begun.effects, [Effect::Prepare { turn, prompt: prompt(1) }]);
     let ready = act(&mut state, Command::SandboxReady { turn, sandbox: sandbox(), origin: SandboxOrigin::Started }).unwrap();
-    assert_eq!(ready.effects, [Effect::Prompt { turn, prompt: prompt(1), sandbox: sandbox() }]);
+    let sync = Effect::Sync { turn, prompt: prompt(1), sandbox: sandbox(), checkout: Checkout::BringUp };
+    assert_eq!(ready.effects, [sync, Effect::Prompt { turn, prompt: prompt(1), sandbox: sandbox() }]);
+    assert_eq!(state.writes(), Writes::Held);
+    act(&mut state, synced(1)).unwrap();
+    assert_eq!(state.writes(), Writes::Allowed);
+    assert_eq!(state.owed(), [Effect::Prompt { turn, prompt: prompt(1), sandbox: sandbox() }], "synced once");
     let done = act(&mut state, Command::AgentEnded { turn }).unwrap();
     assert_eq!(done.effects, [Effect::Finish { turn, prompt: prompt(1), outcome: TurnOutcome::Done }]);
     let ended = act(&mut state, Command::Finished { turn, failure: None }).unwrap();
@@ -159,6 +168,7 @@ fn working() -> SessionState {
     let mut state = SessionState::default();
     act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
     act(&mut state, Command::SandboxReady { turn: TurnId(1), sandbox: sandbox(), origin: SandboxOrigin::Started }).unwrap();
+    act(&mut state, synced(1)).unwrap();
     state
 }
 
@@ -171,6 +181,7 @@ fn waiting() -> SessionState {
     let (mut state, turn) = (SessionState::default(), TurnId(1));
     act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
     act(&mut state, Command::SandboxReady { turn, sandbox: sandbox(), origin: SandboxOrigin::Started }).unwrap();
+    act(&mut state, synced(1)).unwrap();
     act(&mut state, Command::Ask { turn, question: question(1) }).unwrap();
     act(&mut state, Command::AgentEnded { turn }).unwrap();
     act(&mut state, Command::Finished { turn, failure: None }).unwrap();
@@ -203,7 +214,8 @@ fn a_prompt_for_now_goes_with_the_first_one_where_the_agent_has_none_yet() {
     assert_eq!(joined.effects, [Effect::Tell { prompt: prompt(2), waiting: Waiting::Inserted(TurnId(1)) }]);
     assert_eq!(state.activity.inserted(), [Inserted { prompt: prompt(2), way: Way::WithTheFirst }]);
     let ready = act(&mut state, Command::SandboxReady { turn: TurnId(1), sandbox: sandbox(), origin: SandboxOrigin::Started }).unwrap();
-    assert_eq!(ready.effects.len(), 1);
+    assert_eq!(ready.effects.len(), 2, "the sync, and one message to the agent");
+    act(&mut state, synced(1)).unwrap();
     assert_eq!(state.owed().len(), 1, "one message to the agent");
 }
 
@@ -325,6 +337,9 @@ fn any_command() -> impl Strategy<Value = Command> {
         2 => Just(Command::Stop { by: user() }),
         1 => turn.clone().prop_map(|turn| Command::TookFiles { turn, files: Vec::new() }),
         4 => turn.clone().prop_map(|turn| Command::SandboxReady { turn, sandbox: sandbox(), origin: SandboxOrigin::Started }),
+        4 => turn.clone().prop_map(|turn| Command::Synced { turn, at: Timestamp(7) }),
+        1 => turn.clone().prop_map(|turn| Command::Reached { turn, phase: Phase::Synced, at: Timestamp(7) }),
+        1 => turn.clone().prop_map(|turn| Command::SyncFailed { turn, failure: TurnFailure::RepositoryGone }),
         1 => turn.clone().prop_map(|turn| Command::AgentDid { turn, activity: AgentActivity::Text { delta: "x".into() } }),
         4 => turn.clone().prop_map(|turn| Command::AgentEnded { turn }),
         1 => turn.clone().prop_map(|turn| Command::Failed { turn, failure: TurnFailure::Internal }),
@@ -338,7 +353,96 @@ fn any_command() -> impl Strategy<Value = Command> {
     ]
 }
 
+#[test]
+fn a_turn_whose_agent_ends_first_waits_for_its_sync() {
+    let (mut state, turn) = (SessionState::default(), TurnId(1));
+    act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
+    act(&mut state, Command::SandboxReady { turn, sandbox: sandbox(), origin: SandboxOrigin::Started }).unwrap();
+    assert_eq!(act(&mut state, Command::AgentEnded { turn }).unwrap().effects, []);
+    assert_eq!(act(&mut state, Command::Saved { turn, work: SavedWork::default() }), Err(Rejection::StaleTurn));
+    let sync = Effect::Sync { turn, prompt: prompt(1), sandbox: sandbox(), checkout: Checkout::BringUp };
+    assert_eq!(state.owed(), [sync], "also after a restart");
+    let mut failing = state.clone();
+    let finish = |outcome| [Effect::Finish { turn, prompt: prompt(1), outcome }];
+    assert_eq!(act(&mut state, synced(1)).unwrap().effects, finish(TurnOutcome::Done));
+    assert_eq!(state.owed(), finish(TurnOutcome::Done));
+    let failed = act(&mut failing, Command::SyncFailed { turn, failure: TurnFailure::RepositoryGone }).unwrap();
+    assert_eq!(failed.effects, finish(TurnOutcome::Failed { failure: TurnFailure::RepositoryGone }));
+    assert_eq!(failing.writes(), Writes::Refused(Some(TurnFailure::RepositoryGone)));
+}
+
+#[test]
+fn a_prompt_that_joins_before_the_sync_is_looked_at_after_it() {
+    let (mut state, turn) = (SessionState::default(), TurnId(1));
+    act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
+    act(&mut state, Command::SandboxReady { turn, sandbox: sandbox(), origin: SandboxOrigin::Started }).unwrap();
+    let joined = act(&mut state, Command::AcceptNow { prompt: prompt(2) }).unwrap();
+    assert_eq!(joined.effects, [Effect::Tell { prompt: prompt(2), waiting: Waiting::Inserted(turn) }]);
+    assert_eq!(state.owed().len(), 2, "the sync and the turn's own prompt");
+    let hand = Command::Hand { turn, prompt: prompt(2).id, head: None, files: Vec::new() };
+    assert_eq!(act(&mut state, hand), Err(Rejection::StaleTurn));
+    let look = Effect::PrepareInsert { turn, prompt: prompt(2), sandbox: sandbox() };
+    assert_eq!(act(&mut state, synced(1)).unwrap().effects, [look]);
+}
+
+#[test]
+fn a_checkout_that_holds_work_is_never_brought_up_again() {
+    let mut state = working();
+    let next = |state: &mut SessionState, turn: u32, place: &str, origin: SandboxOrigin| {
+        let (before, turn, sandbox) = (TurnId(turn - 1), TurnId(turn), SandboxId::parse(place).unwrap());
+        act(state, Command::AgentEnded { turn: before }).unwrap();
+        act(state, Command::Finished { turn: before, failure: None }).unwrap();
+        act(state, Command::Accept { prompt: prompt(turn.0) }).unwrap();
+        let ready = act(state, Command::SandboxReady { turn, sandbox, origin }).unwrap();
+        let Effect::Sync { checkout, .. } = ready.effects[0] else { panic!("{ready:?}") };
+        act(state, synced(turn.0)).unwrap();
+        checkout
+    };
+    assert_eq!(next(&mut state, 2, "b-1", SandboxOrigin::Kept), Checkout::Keep);
+    assert_eq!(next(&mut state, 3, "b-2", SandboxOrigin::Restored { taken: Timestamp(1) }), Checkout::Keep);
+    assert_eq!(next(&mut state, 4, "b-3", SandboxOrigin::Claimed), Checkout::BringUp);
+    // A log of an earlier version: the sync came before the turn ran.
+    let mut state = SessionState::default();
+    act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
+    state.evolve(&Event::PhaseReached { turn: TurnId(1), phase: Phase::Synced, at: Timestamp(1) });
+    state.evolve(&Event::TurnRunning { turn: TurnId(1), sandbox: sandbox(), origin: SandboxOrigin::Started });
+    assert_eq!(state.writes(), Writes::Allowed);
+    assert_eq!(next(&mut state, 2, "b-1", SandboxOrigin::Kept), Checkout::Keep);
+}
+
 proptest! {
+    /// In any order of commands and restarts, nothing may be written before the log says that the running turn's sandbox is in sync, and from then
+    /// on nothing asks for a sync of that turn again.
+    #[test]
+    fn writes_wait_for_the_log(commands in prop::collection::vec(any_command(), 0..80)) {
+        let mut state = SessionState::default();
+        let mut log: Vec<Event> = Vec::new();
+        let is_synced = |log: &[Event], turn: TurnId| {
+            log.iter().any(|event| matches!(event, Event::PhaseReached { turn: of, phase: Phase::Synced, .. } if *of == turn))
+        };
+        for command in commands {
+            let Ok(decision) = state.apply(command) else { continue };
+            // What is decided and not stored yet opens nothing.
+            let before = state.writes();
+            prop_assert_eq!(SessionState::replay(&log).writes(), before);
+            decision.events.iter().for_each(|event| state.evolve(event));
+            log.extend(decision.events);
+            let restarted = SessionState::replay(&log);
+            if state.writes() == Writes::Allowed {
+                let Activity::Working { turn, .. } = &state.activity else { return Err(TestCaseError::fail("nobody works")) };
+                prop_assert!(is_synced(&log, *turn));
+            }
+            for effect in decision.effects.iter().chain(&restarted.owed()) {
+                match effect {
+                    Effect::Sync { turn, .. } => prop_assert!(!is_synced(&log, *turn)),
+                    Effect::PrepareInsert { turn, .. } | Effect::Insert { turn, .. } => prop_assert!(is_synced(&log, *turn)),
+                    Effect::Finish { turn, outcome: TurnOutcome::Done, .. } => prop_assert!(is_synced(&log, *turn)),
+                    _ => {}
+                }
+            }
+        }
+    }
+
     /// Whatever comes in whatever order: the log alone gives the state, each accepted prompt is started at most once and ended at most
     /// once, a session with work to do is never idle, and each prompt is in one place: it waits, is worked on, was served by a turn,
     /// went to another repository, or was withdrawn.
@@ -401,6 +505,7 @@ proptest! {
         while let Some(effect) = state.owed().into_iter().next() {
             let command = match effect {
                 Effect::Prepare { turn, .. } => Command::SandboxReady { turn, sandbox: sandbox(), origin: SandboxOrigin::Started },
+                Effect::Sync { turn, .. } => Command::Synced { turn, at: Timestamp(7) },
                 Effect::Prompt { turn, .. } | Effect::Cancel { turn, .. } => Command::AgentEnded { turn },
                 Effect::Finish { turn, .. } => Command::Finished { turn, failure: None },
                 Effect::CleanUp => Command::CleanedUp,

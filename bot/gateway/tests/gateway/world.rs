@@ -16,8 +16,9 @@ use axum::{
 };
 use futures_util::future::BoxFuture;
 use longshore_gateway::{
-    Access, CredentialError, Gateway, GatewayConfig, GatewayParts, GitCredentials, GitUpstream, LlmBudget, LlmEvent, LlmObserver, LlmRight,
-    LlmUpstream, Pass, Passes, PushRule, SandboxToken, SecretString, Spending, ToolResult, ToolRight, ToolSpec, Tools,
+    Access, CredentialError, Freely, Gateway, GatewayConfig, GatewayParts, GitCredentials, GitUpstream, LlmBudget, LlmEvent, LlmObserver,
+    LlmRight, LlmUpstream, Pass, Passes, PushRule, SandboxToken, SecretString, Spending, ToolCall, ToolGate, ToolResult, ToolRight,
+    ToolSpec, Tools, Verdict,
 };
 use longshore_session::{RepoName, SandboxId};
 use serde_json::{Value, json};
@@ -36,6 +37,7 @@ pub struct World {
     pub heard: Arc<Heard>,
     pub credentials: Arc<Credentials>,
     pub tools: Arc<TestTools>,
+    pub gate: Arc<TestGate>,
     pub budget: Arc<Budget>,
     pub serving: JoinHandle<std::io::Result<()>>,
     pub shutdown: CancellationToken,
@@ -52,10 +54,12 @@ pub async fn world(change: impl FnOnce(&mut GatewayConfig)) -> World {
     let passes = Passes::new();
     let (heard, credentials, tools, budget) =
         (Arc::<Heard>::default(), Arc::<Credentials>::default(), Arc::<TestTools>::default(), Arc::<Budget>::default());
+    let gate = Arc::<TestGate>::default();
     let parts = GatewayParts {
         doorkeeper: Arc::new(passes.clone()),
         credentials: credentials.clone(),
         tools: tools.clone(),
+        gate: gate.clone(),
         observer: heard.clone(),
         budget: budget.clone(),
     };
@@ -73,7 +77,7 @@ pub async fn world(change: impl FnOnce(&mut GatewayConfig)) -> World {
         ..Pass::nothing(sandbox.clone())
     });
     let _end = shutdown.clone().drop_guard();
-    World { address, passes, token, sandbox, heard, credentials, tools, budget, serving, shutdown, _end }
+    World { address, passes, token, sandbox, heard, credentials, tools, gate, budget, serving, shutdown, _end }
 }
 
 impl World {
@@ -192,6 +196,42 @@ impl Tools for TestTools {
                 _ => panic!("as asked"),
             }
         })
+    }
+}
+
+/// Says of each tool what its name says.
+#[derive(Default)]
+pub struct TestGate {
+    pub asked: Mutex<Vec<ToolCall>>,
+    pub may_open: Notify,
+}
+
+impl ToolGate for TestGate {
+    fn before<'a>(&'a self, _: &'a Pass, call: ToolCall) -> BoxFuture<'a, Verdict> {
+        Box::pin(async move {
+            let tool = call.tool.clone();
+            self.asked.lock().unwrap().push(call);
+            match tool.as_str() {
+                "read" => {
+                    let freely = Freely { tools: vec!["read".to_owned()], during: Duration::from_secs(60) };
+                    Verdict::Allow { changed: serde_json::Map::new(), report: false, freely: Some(freely) }
+                }
+                "changed" => {
+                    let changed = serde_json::Map::from_iter([("command".to_owned(), json!("make test"))]);
+                    Verdict::Allow { changed, report: true, freely: None }
+                }
+                "denied" => Verdict::Deny { reason: "not here".to_owned() },
+                "held" => {
+                    self.may_open.notified().await;
+                    Verdict::allow()
+                }
+                _ => Verdict::Wait,
+            }
+        })
+    }
+
+    fn after<'a>(&'a self, _: &'a Pass, call: ToolCall) -> BoxFuture<'a, Option<String>> {
+        Box::pin(async move { (call.tool == "changed").then(|| "mind the style".to_owned()) })
     }
 }
 

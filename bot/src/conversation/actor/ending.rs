@@ -38,7 +38,8 @@ impl Actor {
             task.abort();
             self.discard_strays();
         }
-        let (Some(sandbox), Some(manifest)) = (self.sandbox.clone(), self.app.manifest(&self.record.repo).cloned()) else {
+        let is_sound = self.leave_sync(turn);
+        let (Some(sandbox), Some(manifest), true) = (self.sandbox.clone(), self.app.manifest(&self.record.repo).cloned(), is_sound) else {
             self.tasks.spawn(async move { Done::Saved { turn, result: None } });
             return Ok(());
         };

@@ -84,6 +84,7 @@ impl Actor {
     pub(super) fn clean_up(&mut self) {
         self.tasks.abort_all();
         self.preparing = None;
+        self.syncing = None;
         self.link = Link::None;
         self.condemned = None;
         self.exit = None;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use longshore_session::{OutboxOwner, PullRequestRef, TurnId};
+use longshore_session::{OutboxOwner, PullRequestRef, TurnId, Writes};
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
@@ -39,7 +39,8 @@ impl Actor {
         };
         // While the check runs, what lies about may be the check's, and the turn's work is pushed already.
         let checking = self.view.turn(turn).checking.is_some();
-        let sandbox = self.sandbox.clone().filter(|_| !checking);
+        // Before the sync nothing was written, and what lies about may be anything.
+        let sandbox = self.sandbox.clone().filter(|_| !checking && self.state.writes() != Writes::Held);
         let (app, record) = (Arc::clone(&self.app), self.record.clone());
         let task = async move {
             let result = async {

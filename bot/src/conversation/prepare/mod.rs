@@ -1,4 +1,5 @@
-//! From a prompt to a sandbox that can take it: claimed or started, on the session's branch, with the author's name on its commits.
+//! From a prompt to a sandbox that can take it: kept, claimed or started; and beside the agent, which reads already, on the session's branch with the
+//! author's name on its commits.
 
 mod obtain;
 mod sync;
@@ -6,14 +7,17 @@ mod sync;
 use std::sync::Arc;
 
 use longshore_sandbox::EngineError;
-use longshore_session::{Person, Phase, Prompt, SandboxId, SandboxOrigin, SessionRecord, TakenFile, Timestamp, TurnFailure};
+use longshore_session::{Phase, Prompt, SandboxId, SandboxOrigin, SessionRecord, TakenFile, Timestamp, TurnFailure};
 
 use self::obtain::{Obtained, obtain};
-pub use self::obtain::{discard, wake};
+pub use self::{
+    obtain::{discard, wake},
+    sync::sync,
+};
 use super::files;
 use crate::app::App;
 
-/// A sandbox that can be prompted.
+/// A sandbox that can be prompted, for reading.
 #[derive(Debug)]
 pub struct Prepared {
     pub sandbox: SandboxId,
@@ -23,10 +27,12 @@ pub struct Prepared {
     pub reached: Vec<(Phase, Timestamp)>,
 }
 
-/// `kept` is the sandbox that the session still has, if it has one.
+/// `kept` is the sandbox that the session still has, if it has one. What is given is not in sync yet: see [`sync`].
 pub async fn prepare(app: Arc<App>, record: SessionRecord, prompt: Prompt, kept: Option<SandboxId>) -> Result<Prepared, TurnFailure> {
-    let (ready, fetched) = tokio::join!(ready(&app, &record, &prompt.author, kept.clone()), files::fetch(&app, &prompt));
-    let (Obtained { sandbox, origin }, reached) = ready?;
+    let Some(manifest) = app.manifest(&record.repo) else { return Err(no_manifest(&record)) };
+    let (obtained, fetched) = tokio::join!(obtain(&app, &record, manifest, kept), files::fetch(&app, &prompt));
+    let Obtained { sandbox, origin } = obtained?;
+    let reached = vec![(Phase::SandboxReady, app.clock.now())];
     match files::place(&app, &sandbox, &prompt, fetched).await {
         Ok(files) => Ok(Prepared { sandbox, origin, files, reached }),
         Err(failure) => {
@@ -38,42 +44,8 @@ pub async fn prepare(app: Arc<App>, record: SessionRecord, prompt: Prompt, kept:
     }
 }
 
-/// A sandbox on the session's branch, and when it got how far.
-async fn ready(
-    app: &App,
-    record: &SessionRecord,
-    author: &Person,
-    kept: Option<SandboxId>,
-) -> Result<(Obtained, Vec<(Phase, Timestamp)>), TurnFailure> {
-    let Some(manifest) = app.manifest(&record.repo) else {
-        return Err(TurnFailure::NoImage { detail: format!("there is no manifest for {} any more", record.repo) });
-    };
-    // One that ends between being taken up and being used is replaced like one that was found ended.
-    let mut kept = kept;
-    loop {
-        let retaken = kept.is_some();
-        let obtained = obtain(app, record, manifest, kept.take()).await?;
-        let mut reached = vec![(Phase::SandboxReady, app.clock.now())];
-        let readied = async {
-            if obtained.origin != SandboxOrigin::Kept {
-                sync::sync(app, record, manifest, &obtained.sandbox).await?;
-            }
-            sync::identify(app, &obtained.sandbox, author).await
-        };
-        match readied.await {
-            Ok(()) => {
-                reached.push((Phase::Synced, app.clock.now()));
-                return Ok((obtained, reached));
-            }
-            Err(TurnFailure::SandboxKilled { .. }) if retaken && obtained.origin == SandboxOrigin::Kept => {}
-            Err(failure) => {
-                if obtained.origin != SandboxOrigin::Kept {
-                    discard(app, &obtained.sandbox).await;
-                }
-                return Err(failure);
-            }
-        }
-    }
+fn no_manifest(record: &SessionRecord) -> TurnFailure {
+    TurnFailure::NoImage { detail: format!("there is no manifest for {} any more", record.repo) }
 }
 
 /// What a person is told of an engine's error.

@@ -55,6 +55,7 @@ pub async fn wake(app: &App, sandbox: &SandboxId) -> Result<Option<IpAddr>, Turn
 /// Removes a sandbox for good; its token ends first.
 pub async fn discard(app: &App, sandbox: &SandboxId) {
     app.sandboxes.release(sandbox);
+    app.gates.forget(sandbox);
     if let Err(error) = app.engine.remove(sandbox).await {
         tracing::warn!(%sandbox, %error, "cannot remove a sandbox; the next sweep will");
         return;

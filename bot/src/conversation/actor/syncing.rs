@@ -1,0 +1,53 @@
+//! The sandbox is brought up beside the agent, which only reads until then.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use longshore_session::{Checkout, Command, Prompt, SandboxId, TurnFailure, TurnId};
+use tracing::Instrument;
+
+use super::{Actor, Done};
+use crate::conversation::prepare;
+
+impl Actor {
+    pub(super) fn sync(&mut self, turn: TurnId, prompt: &Prompt, sandbox: SandboxId, checkout: Checkout) {
+        let syncing = prepare::sync(Arc::clone(&self.app), self.record.clone(), prompt.author.clone(), sandbox, checkout);
+        let task = async move { Done::Synced { turn, result: syncing.await } };
+        self.syncing = Some(self.tasks.spawn(task.in_current_span()));
+    }
+
+    pub(super) async fn synced(&mut self, turn: TurnId, result: Result<(), TurnFailure>) -> Result<()> {
+        self.syncing = None;
+        match result {
+            Ok(()) => self.apply(Command::Synced { turn, at: self.app.clock.now() }).await,
+            Err(failure) => {
+                // Nothing was written in it, and nobody knows what it is worth.
+                self.cancel_agent(turn);
+                self.condemned.clone_from(&self.sandbox);
+                self.apply(Command::SyncFailed { turn, failure }).await
+            }
+        }
+    }
+
+    /// Ends a sync that nobody waits for any more. Gives whether there is something to save in the sandbox.
+    pub(super) fn leave_sync(&mut self, turn: TurnId) -> bool {
+        if let Some(task) = self.syncing.take() {
+            task.abort();
+        }
+        let Some(sandbox) = &self.sandbox else { return false };
+        if self.state.has_checkout_in(sandbox) {
+            return true;
+        }
+        // Half brought up, perhaps, and still at it.
+        tracing::info!(%turn, %sandbox, "the turn ended before its sandbox was in sync");
+        self.condemned = Some(sandbox.clone());
+        false
+    }
+
+    /// Sets the gate of the session's sandbox to what is stored.
+    pub(super) fn tell_gate(&self) {
+        if let Some(sandbox) = &self.sandbox {
+            self.app.gates.set(sandbox, self.state.writes());
+        }
+    }
+}
