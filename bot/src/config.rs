@@ -149,6 +149,18 @@ pub struct ImageSection {
     /// Builds at once.
     #[serde(default = "one")]
     pub at_once: usize,
+    /// How many times as large as the one before a new image may be.
+    #[serde(default = "double")]
+    pub max_growth: f64,
+    /// Megabytes (of 1,000,000 bytes) that one may grow by in any case.
+    #[serde(default = "a_gigabyte")]
+    pub growth_floor_mb: u64,
+    /// How many times as long as with the one before an agent may take to answer.
+    #[serde(default = "triple")]
+    pub max_start_ratio: f64,
+    /// Seconds that it may take in any case.
+    #[serde(default = "half_a_minute")]
+    pub start_floor_s: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -251,6 +263,11 @@ impl Config {
         }
         if let Some(model) = self.model.prices.iter().find(|(_, price)| !price.is_sound()).map(|(model, _)| model) {
             bail!("{}: `model.prices` of {model}: a price is a number of dollars, 0 or more", self.place("model.prices", model));
+        }
+        for (key, factor) in [("max_growth", self.images.max_growth), ("max_start_ratio", self.images.max_start_ratio)] {
+            if !(1.0..=1_000.0).contains(&factor) {
+                bail!("{}: `images.{key}` must lie between 1 and 1000", self.place("images", key));
+            }
         }
         // They become options of a select in Slack, which takes no more.
         if self.model.choices.len() > 99 || self.model.choices.iter().any(|model| !(1..=75).contains(&model.trim().len())) {
@@ -398,6 +415,22 @@ fn one() -> usize {
     1
 }
 
+fn double() -> f64 {
+    2.0
+}
+
+fn triple() -> f64 {
+    3.0
+}
+
+fn a_gigabyte() -> u64 {
+    1_000
+}
+
+fn half_a_minute() -> u64 {
+    30
+}
+
 fn yes() -> bool {
     true
 }
@@ -444,6 +477,8 @@ registry = "127.0.0.1:5055"
         assert!(address.starts_with("conf/longshore.toml:12: `model.base_url` is no address"), "{address}");
         let choices = message(&GOOD.replace("agent = ", "choices = [\"\"]\nagent = "));
         assert!(choices.starts_with("conf/longshore.toml:12: `model.choices`"), "{choices}");
+        let growth = message(&GOOD.replace("registry = ", "max_growth = 0.5\nregistry = "));
+        assert!(growth.starts_with("conf/longshore.toml:16: `images.max_growth`"), "{growth}");
         let threshold = message(&GOOD.replace("agent = ", "classifier_threshold = 7\nagent = "));
         assert!(threshold.starts_with("conf/longshore.toml:12: `model.classifier_threshold`"), "{threshold}");
     }

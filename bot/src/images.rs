@@ -8,16 +8,22 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use longshore_sandbox::{BuildError, BuildOutcome, CommitSha, ImageBuild, ImageBuilder, ImageRef, Rebuild};
+use async_trait::async_trait;
+use longshore_agent::{Agent, AgentError, AgentSettings, Carrier, Cursor};
+use longshore_sandbox::{
+    Bound, Bounds, BuildError, BuildOutcome, CommitSha, ImageBuild, ImageBuilder, ImageRef, Process, Rebuild, Sandbox, Trial, TrialSandbox,
+};
 use longshore_session::{ImageRecord, RepoName, RepositoryManifest, SandboxId, Store, Timestamp};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::{app::App, sandboxes::Sandboxes};
+use crate::{app::App, config::ImageSection, sandboxes::Sandboxes};
 
 /// The wait after the first failed build; it doubles with each further one.
 const BACK_OFF: Duration = Duration::from_secs(60);
+/// For the agent of a trial, on a machine that is busy with the builds.
+const AGENT_LIMIT: Duration = Duration::from_secs(180);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(6 * 3600);
 
 /// Why no sandbox can be started.
@@ -127,6 +133,7 @@ async fn try_refresh(app: &Arc<App>, repo: &RepoName) -> Result<()> {
             record.commit = Some(built.commit.to_string());
             record.inputs = Some(built.input_hash);
             record.size = Some(built.bytes);
+            record.start_ms = u64::try_from(built.start.as_millis()).ok();
             record.built = Some(app.clock.now());
             record.vocabulary = built.vocabulary;
             clear_failure(&mut record);
@@ -169,7 +176,8 @@ async fn build(app: &Arc<App>, manifest: &RepositoryManifest, record: &ImageReco
         Some(Ok(reference)) => Rebuild::From(reference),
         Some(Err(_)) | None => Rebuild::Full,
     };
-    let wanted = Wanted { manifest, commit, rebuild, log: log_path(app, repo) };
+    let bounds = bounds(&app.config.images, record);
+    let wanted = Wanted { manifest, commit, rebuild, log: log_path(app, repo), bounds };
     build_admitted(&app.images.builder, &app.sandboxes, wanted).await.map_err(|error| error.to_string())
 }
 
@@ -179,6 +187,21 @@ pub struct Wanted<'a> {
     pub commit: CommitSha,
     pub rebuild: Rebuild,
     pub log: PathBuf,
+    /// What the image must keep to.
+    pub bounds: Bounds,
+}
+
+/// What the image before lets a new one be. The floors are there so that noise is no fault.
+fn bounds(section: &ImageSection, before: &ImageRecord) -> Bounds {
+    let most_bytes = |bytes: u64| {
+        let grown = Duration::from_secs(bytes).mul_f64(section.max_growth).as_secs();
+        grown.max(bytes.saturating_add(section.growth_floor_mb.saturating_mul(1_000_000)))
+    };
+    let longest = |start: Duration| start.mul_f64(section.max_start_ratio).max(Duration::from_secs(section.start_floor_s));
+    Bounds {
+        bytes: before.size.map(|bytes| Bound { before: bytes, most: most_bytes(bytes) }),
+        start: before.start_ms.map(Duration::from_millis).map(|start| Bound { before: start, most: longest(start) }),
+    }
 }
 
 /// Runs a build with a pass of its own at the gateway, which must listen already.
@@ -193,8 +216,10 @@ pub async fn build_admitted(builder: &ImageBuilder, sandboxes: &Sandboxes, wante
         rebuild: wanted.rebuild,
         environment: sandboxes.build_environment(&sandbox),
         log: wanted.log,
+        bounds: wanted.bounds,
         address: Some(address),
     };
+    let trial = AgentTrial { sandboxes, manifest: wanted.manifest };
     let bind = async {
         if let Ok(address) = told.await {
             sandboxes.bind(&sandbox, address);
@@ -202,11 +227,45 @@ pub async fn build_admitted(builder: &ImageBuilder, sandboxes: &Sandboxes, wante
         std::future::pending::<()>().await;
     };
     let outcome = tokio::select! {
-        outcome = builder.build(request) => outcome,
+        outcome = builder.build(request, &trial) => outcome,
         () = bind => unreachable!("it waits for ever"),
     };
     sandboxes.release(&sandbox);
     outcome
+}
+
+/// Tries an image with the agent that sessions have.
+struct AgentTrial<'a> {
+    sandboxes: &'a Sandboxes,
+    manifest: &'a RepositoryManifest,
+}
+
+#[async_trait]
+impl Trial for AgentTrial<'_> {
+    fn sandbox(&self) -> TrialSandbox {
+        let id = SandboxId::random();
+        // It may do what a build may: nobody has asked it for anything.
+        self.sandboxes.admit_build(&id, self.manifest);
+        TrialSandbox { process: Process::Agent { argv: self.sandboxes.command() }, environment: self.sandboxes.usual_environment(&id), id }
+    }
+
+    async fn answers(&self, sandbox: &Sandbox) -> Result<(), String> {
+        self.sandboxes.bind(&sandbox.id, sandbox.address);
+        let settings = AgentSettings {
+            start_limit: AGENT_LIMIT,
+            secrets: vec![self.sandboxes.token(&sandbox.id).expose().to_owned()],
+            ..AgentSettings::default()
+        };
+        let answered = async {
+            let carrier = Carrier::open(&sandbox.carrier.folder)?;
+            Agent::attach(carrier, Cursor::START, settings).await?.initialize().await
+        };
+        answered.await.map_err(|error: AgentError| format!("its agent does not answer: {error}"))
+    }
+
+    fn over(&self, id: &SandboxId) {
+        self.sandboxes.release(id);
+    }
 }
 
 /// Where the log of a repository's newest build is.
@@ -222,6 +281,20 @@ pub fn age(record: &ImageRecord, now: Timestamp) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_image_may_grow_by_a_factor_and_small_ones_by_the_floor() {
+        let text = "base = \"longshore/base:latest\"\nregistry = \"127.0.0.1:5055\"\n";
+        let section: ImageSection = toml::from_str(text).unwrap();
+        let record = |bytes: u64, start_ms: u64| ImageRecord { size: Some(bytes), start_ms: Some(start_ms), ..ImageRecord::default() };
+        let small = bounds(&section, &record(500_000_000, 900));
+        assert_eq!(small.bytes, Some(Bound { before: 500_000_000, most: 1_500_000_000 }));
+        assert_eq!(small.start, Some(Bound { before: Duration::from_millis(900), most: Duration::from_secs(30) }));
+        let large = bounds(&section, &record(5_000_000_000, 20_000));
+        assert_eq!(large.bytes.unwrap().most, 10_000_000_000);
+        assert_eq!(large.start.unwrap().most, Duration::from_secs(60));
+        assert_eq!(bounds(&section, &ImageRecord::default()), Bounds::default(), "the first image is measured by nothing");
+    }
 
     #[test]
     fn failures_are_tried_again_ever_later() {

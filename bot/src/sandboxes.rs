@@ -146,6 +146,11 @@ impl Sandboxes {
         variables
     }
 
+    /// The same, with the usual model.
+    pub fn usual_environment(&self, id: &SandboxId) -> Vec<(String, String)> {
+        self.session_environment(id, &self.settings.model)
+    }
+
     /// Our own tools, for the agent in this sandbox.
     pub fn mcp_server(&self, id: &SandboxId) -> McpServer {
         opencode::mcp_server(&gateway_url(self.port), self.token(id).expose())

@@ -18,6 +18,9 @@ pub use engine::{Capabilities, Engine, GATEWAY_HOST, Process, Removed, Sandbox, 
 pub use error::EngineError;
 pub use exec::{Command, Exec, ExecEnd, ExecOutput, ExecUser};
 pub use exit::Exit;
-pub use image::{BuildError, BuildOutcome, BuildStep, BuiltImage, ImageBuild, ImageBuilder, ImageConfig, Rebuild, StepFailure, StepTiming};
+pub use image::{
+    Bound, Bounds, BuildError, BuildOutcome, BuildStep, BuiltImage, ImageBuild, ImageBuilder, ImageConfig, Rebuild, StepFailure,
+    StepTiming, Trial, TrialSandbox,
+};
 pub use names::{CommitSha, ImageRef, InvalidName, Namespace};
 pub use registry::{RegistryConfig, RegistryCredentials, Transport};

@@ -47,6 +47,8 @@ const BUILD_CAPABILITIES: [&str; 7] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETI
 pub(crate) enum Kind {
     /// An agent's: no capability at all.
     Sandbox,
+    /// As an agent's, for trying an image.
+    Trial,
     /// An image build's: root in it may install packages.
     Build,
 }
@@ -55,7 +57,7 @@ impl DockerEngine {
     pub(crate) async fn start_as(&self, kind: Kind, request: StartSandbox) -> Result<Sandbox, EngineError> {
         let begun = Instant::now();
         let id = request.id.clone();
-        if kind == Kind::Build {
+        if matches!(kind, Kind::Build | Kind::Trial) {
             self.remember(|memory| memory.building.insert(id.clone()));
         }
         self.make_way(&id).await?;
@@ -110,7 +112,7 @@ impl DockerEngine {
             image: Some(request.image.to_string()),
             // Capabilities are those of the container's own process: with another user there, a command of root's would have none.
             user: Some(match kind {
-                Kind::Sandbox => AGENT_USER.to_owned(),
+                Kind::Sandbox | Kind::Trial => AGENT_USER.to_owned(),
                 Kind::Build => "0:0".to_owned(),
             }),
             working_dir: Some("/workspace".to_owned()),
@@ -147,7 +149,7 @@ impl DockerEngine {
             extra_hosts: Some(vec![format!("{GATEWAY_HOST}:{}", self.inner.gateway)]),
             cap_drop: Some(vec!["ALL".to_owned()]),
             cap_add: match kind {
-                Kind::Sandbox => None,
+                Kind::Sandbox | Kind::Trial => None,
                 Kind::Build => Some(BUILD_CAPABILITIES.map(str::to_owned).to_vec()),
             },
             security_opt: Some(vec!["no-new-privileges".to_owned()]),

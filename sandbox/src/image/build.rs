@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use longshore_session::{RepositoryManifest, SandboxId};
 use tokio::time::Instant;
 
 use super::{
@@ -10,10 +9,11 @@ use super::{
     inputs::Inputs,
     log::BuildLog,
     steps::{END_PROCESSES, FIND_SECRETS, Run, SCRUB, SERVICES_DOWN, SERVICES_UP, checkout, define, tidy},
+    trial::{self, Trial},
     vocabulary,
 };
 use crate::{
-    DockerEngine, Engine, EngineError, Exec, ExecOutput, ExecUser, ImageRef, Process, StartSandbox,
+    Engine, EngineError, Exec, ExecUser, ImageRef, Process, StartSandbox,
     docker::{ImageFacts, Kind},
     names::image_repository,
 };
@@ -32,9 +32,15 @@ struct Plan {
     goes_on: bool,
 }
 
+/// What is known of an image that works.
+struct Tried {
+    vocabulary: Vec<String>,
+    start: Duration,
+}
+
 impl ImageBuilder {
     /// Builds, tries and pushes an image. The last good one is never touched. The build's container is gone afterwards, whatever happened; its log stays.
-    pub async fn build(&self, mut build: ImageBuild) -> Result<BuildOutcome, BuildError> {
+    pub async fn build(&self, mut build: ImageBuild, trial: &dyn Trial) -> Result<BuildOutcome, BuildError> {
         let base = match &build.manifest.image.base {
             Some(base) => ImageRef::parse(base.clone())
                 .map_err(|error| EngineError::Refused { during: "reading `image.base`".to_owned(), message: error.to_string() })?,
@@ -60,7 +66,7 @@ impl ImageBuilder {
             timings: Vec::new(),
             entered: None,
         };
-        let built = Box::pin(self.run(&mut build, &plan, &secrets, &mut run)).await;
+        let built = Box::pin(self.run(&mut build, &plan, trial, &mut run)).await;
         if let Err(error) = self.engine.remove(&build.sandbox).await {
             tracing::warn!(sandbox = %build.sandbox, %error, "a build's container could not be removed");
         }
@@ -93,7 +99,7 @@ impl ImageBuilder {
         Ok(Ok(Plan { inputs, from: previous.clone(), goes_on: true }))
     }
 
-    async fn run(&self, build: &mut ImageBuild, plan: &Plan, secrets: &[String], run: &mut Run<'_>) -> Result<BuiltImage, BuildError> {
+    async fn run(&self, build: &mut ImageBuild, plan: &Plan, trial: &dyn Trial, run: &mut Run<'_>) -> Result<BuiltImage, BuildError> {
         let recipe = build.manifest.image.clone();
         run.log.heading(&format!("{} at {} from {}", build.manifest.repository, build.commit, plan.from));
         let start = StartSandbox {
@@ -142,7 +148,7 @@ impl ImageBuilder {
         run.line(BuildStep::Scrub, ExecUser::Root, "end what still runs", END_PROCESSES).await?;
         run.line(BuildStep::Scrub, ExecUser::Agent, "restore tracked files", &tidy(&build.commit)).await?;
         run.line(BuildStep::Scrub, ExecUser::Root, "remove what no image should hold", SCRUB).await?;
-        refuse_secrets(run, secrets).await?;
+        refuse_secrets(run, &secrets_of(&build.environment)).await?;
         // Nothing changes under the commit.
         run.engine.stop(&run.sandbox, STOP_GRACE).await?;
 
@@ -154,7 +160,10 @@ impl ImageBuilder {
             Err(EngineError::DiskFull { .. }) => return Err(BuildError::DiskFull { step: BuildStep::Commit }),
             result => result?,
         };
-        let published = self.try_and_push(build, plan, &image, words, run).await;
+        let published = match self.measure_and_try(build, &image, trial, run).await {
+            Ok(start) => self.publish(build, plan, &image, Tried { vocabulary: words, start }, run).await,
+            Err(error) => Err(error),
+        };
         // The pushed one has a name of its own; this one only carried it there.
         if let Err(error) = self.engine.remove_image(&image).await {
             tracing::warn!(%image, %error, "a build's working name could not be removed");
@@ -162,16 +171,29 @@ impl ImageBuilder {
         published
     }
 
-    async fn try_and_push(
+    async fn measure_and_try(
+        &self,
+        build: &ImageBuild,
+        image: &ImageRef,
+        trial: &dyn Trial,
+        run: &mut Run<'_>,
+    ) -> Result<Duration, BuildError> {
+        run.enter(BuildStep::Boot);
+        let bytes = self.engine.find_image(image).await?.unwrap_or_default().bytes;
+        match build.bounds.bytes {
+            Some(bound) if bytes > bound.most => Err(BuildError::TooLarge { bytes, bound }),
+            Some(_) | None => trial::run(image, build, trial, run).await,
+        }
+    }
+
+    async fn publish(
         &self,
         build: &ImageBuild,
         plan: &Plan,
         image: &ImageRef,
-        vocabulary: Vec<String>,
+        tried: Tried,
         run: &mut Run<'_>,
     ) -> Result<BuiltImage, BuildError> {
-        run.enter(BuildStep::Boot);
-        let start = boot(run.engine, build, image).await?;
         let repository =
             format!("{}/{}", self.config.registry.address, image_repository(self.engine.namespace(), &build.manifest.repository));
         let input_hash = plan.inputs.hash();
@@ -190,8 +212,8 @@ impl ImageBuilder {
             input_hash,
             bytes: facts.bytes,
             layers: facts.layers,
-            vocabulary,
-            start,
+            vocabulary: tried.vocabulary,
+            start: tried.start,
             timings: run.timings.clone(),
         })
     }
@@ -219,44 +241,6 @@ async fn refuse_secrets(run: &mut Run<'_>, secrets: &[String]) -> Result<(), Bui
         return Err(EngineError::Refused { during: "scrubbing an image".to_owned(), message }.into());
     }
     Ok(())
-}
-
-/// Starts a sandbox as a session would, without any of the build's variables.
-async fn boot(engine: &DockerEngine, build: &ImageBuild, image: &ImageRef) -> Result<Duration, BuildError> {
-    let id = SandboxId::random();
-    let start = StartSandbox {
-        id: id.clone(),
-        image: image.clone(),
-        limits: build.manifest.limits,
-        process: Process::Idle,
-        environment: Vec::new(),
-        labels: vec![("kind".to_owned(), "trial".to_owned())],
-    };
-    let sandbox = engine.start(start).await?;
-    let script = "git rev-parse HEAD && git status --porcelain && git remote get-url origin";
-    let output = engine.exec(&id, Exec::shell(script).timeout(Duration::from_secs(60))).await;
-    let services = if build.manifest.image.services.is_empty() { Ok(None) } else { come_up(engine, &build.manifest, &id).await.map(Some) };
-    engine.remove(&id).await?;
-    let output = output?;
-    if let Some(services) = services?
-        && !services.succeeded()
-    {
-        let said = format!("{}{}", services.stdout_text(), services.stderr_text());
-        return Err(BuildError::Boot { reason: format!("its services did not come up: {}", super::tail(said.as_bytes())) });
-    }
-    let expected = format!("{}\nhttps://github.com/{}.git\n", build.commit, build.manifest.repository);
-    if !output.succeeded() || output.stdout_text() != expected {
-        let said = format!("{}{}", output.stdout_text(), output.stderr_text());
-        return Err(BuildError::Boot { reason: format!("its checkout is not what it should be: {}", super::tail(said.as_bytes())) });
-    }
-    Ok(sandbox.took)
-}
-
-/// Waits for the services that the sandbox starts by itself.
-async fn come_up(engine: &DockerEngine, manifest: &RepositoryManifest, id: &SandboxId) -> Result<ExecOutput, EngineError> {
-    let each = manifest.image.services.iter().map(|service| Duration::from_secs(service.ready_s));
-    let exec = Exec::shell(SERVICES_UP).timeout(each.sum::<Duration>() + Duration::from_secs(30));
-    engine.exec(id, exec).await
 }
 
 /// The values that must not be found in an image: those whose names say so.

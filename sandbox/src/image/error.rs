@@ -1,8 +1,8 @@
 //! Why a build failed, and what an operator can try.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
-use super::BuildStep;
+use super::{BuildStep, trial::Bound};
 use crate::{EngineError, ExecEnd, ImageRef, error::tells_of_full_disk};
 
 /// A command of a build that did not succeed.
@@ -39,6 +39,16 @@ pub enum BuildError {
     SecretLeft { files: Vec<String> },
     #[error("a sandbox started from the new image did not work ({reason}); the last good image stays in use")]
     Boot { reason: String },
+    #[error(
+        "the new image has {}, the one before {}, and {} is the most that a new one may have; the last good image stays in use. If it is meant to grow, raise `images.max_growth` or `images.growth_floor_mb` in the configuration",
+        megabytes(*bytes), megabytes(bound.before), megabytes(bound.most)
+    )]
+    TooLarge { bytes: u64, bound: Bound<u64> },
+    #[error(
+        "a sandbox of the new image takes {:.1} s until its agent answers, one of the image before took {:.1} s, and {:.1} s is the most that a new one may take; the last good image stays in use. If it is meant to be so, raise `images.max_start_ratio` or `images.start_floor_s` in the configuration",
+        took.as_secs_f64(), bound.before.as_secs_f64(), bound.most.as_secs_f64()
+    )]
+    TooSlow { took: Duration, bound: Bound<Duration> },
     #[error("cannot write the build's log {}: {source}", path.display())]
     Log { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -51,6 +61,10 @@ impl BuildError {
     }
 }
 
+fn megabytes(bytes: u64) -> String {
+    format!("{} MB", bytes / 1_000_000)
+}
+
 /// What to try, by what the output tells. The first that fits.
 pub(super) fn suggestion(step: BuildStep, end: ExecEnd, output: &str) -> String {
     let text = output.to_ascii_lowercase();
@@ -60,6 +74,9 @@ pub(super) fn suggestion(step: BuildStep, end: ExecEnd, output: &str) -> String 
         ExecEnd::OutOfMemory => "raise `limits.memory_mb` in the manifest, or let the command use fewer processes",
         ExecEnd::Exited(_) if step == BuildStep::Services => {
             "see the service's own output above: it runs as the sandbox's user, with its data in a folder of that user's"
+        }
+        ExecEnd::Exited(_) if step == BuildStep::Boot => {
+            "it worked in the build: see what it wants there that a sandbox of the image does not have (root, files in /tmp, processes left running, changed tracked files)"
         }
         ExecEnd::Exited(_) if step == BuildStep::Checkout => {
             if says(&["could not resolve host", "connection refused", "failed to connect", "couldn't connect"]) {

@@ -5,6 +5,7 @@ mod error;
 mod inputs;
 mod log;
 mod steps;
+mod trial;
 mod vocabulary;
 
 use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -14,6 +15,7 @@ use tokio::sync::oneshot;
 
 pub use self::error::{BuildError, StepFailure};
 pub(crate) use self::log::tail;
+pub use self::trial::{Bound, Bounds, Trial, TrialSandbox};
 use crate::{CommitSha, DockerEngine, ImageRef, RegistryConfig};
 
 /// What holds for all builds.
@@ -46,6 +48,8 @@ pub struct ImageBuild {
     pub environment: Vec<(String, String)>,
     /// The build's log, written as it goes; its folder is made where it is missing.
     pub log: PathBuf,
+    /// What the image must keep to.
+    pub bounds: Bounds,
     /// Told the build container's address before the first command runs.
     pub address: Option<oneshot::Sender<IpAddr>>,
 }
@@ -86,7 +90,7 @@ pub struct BuiltImage {
     pub layers: usize,
     /// Words of the repository itself, for routing.
     pub vocabulary: Vec<String>,
-    /// From the request to the running process, of the sandbox that it was tried with.
+    /// From the request for a sandbox to an agent that answers, where it was tried.
     pub start: Duration,
     pub timings: Vec<StepTiming>,
 }

@@ -43,13 +43,26 @@ impl Run<'_> {
 
     /// Runs one shell line, which messages show as `title`.
     pub async fn line(&mut self, step: BuildStep, user: ExecUser, title: &str, line: &str) -> Result<ExecOutput, BuildError> {
+        let sandbox = self.sandbox.clone();
+        self.line_in(&sandbox, step, user, title, line).await
+    }
+
+    /// As [`Self::line`], in another sandbox than the build's.
+    pub async fn line_in(
+        &mut self,
+        sandbox: &SandboxId,
+        step: BuildStep,
+        user: ExecUser,
+        title: &str,
+        line: &str,
+    ) -> Result<ExecOutput, BuildError> {
         self.log.heading(&format!("{step}: {title}"));
         let remaining = self.deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
         let exec = Exec::shell(line).user(user).timeout(remaining);
         let log = &mut self.log;
         let output = self
             .engine
-            .run(&self.sandbox, exec, &mut |part| match part {
+            .run(sandbox, exec, &mut |part| match part {
                 Part::Stdout(bytes) | Part::Stderr(bytes) => log.output(bytes),
             })
             .await?;

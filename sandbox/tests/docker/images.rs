@@ -7,8 +7,8 @@ use std::{
 };
 
 use longshore_sandbox::{
-    BuildError, BuildOutcome, BuildStep, BuiltImage, CommitSha, Engine, EngineError, Exec, ExecEnd, GATEWAY_HOST, ImageBuild, ImageBuilder,
-    ImageConfig, ImageRef, Rebuild, RegistryConfig,
+    Bound, Bounds, BuildError, BuildOutcome, BuildStep, BuiltImage, CommitSha, Engine, EngineError, Exec, ExecEnd, GATEWAY_HOST,
+    ImageBuild, ImageBuilder, ImageConfig, ImageRef, Process, Rebuild, RegistryConfig, Sandbox, Trial, TrialSandbox,
 };
 use longshore_session::{RepositoryManifest, SandboxId};
 
@@ -16,6 +16,12 @@ use crate::fixture::{Fixture, GATEWAY_PORT, SECRET, base, docker, with_engine};
 
 pub fn registry() -> String {
     format!("127.0.0.1:{}", std::env::var("LONGSHORE_REGISTRY_PORT").unwrap_or_else(|_| "5055".to_owned()))
+}
+
+/// What the registry says of a path.
+fn ask_registry(path: &str) -> String {
+    let output = Command::new("curl").args(["--silent", "--show-error", &format!("http://{}{path}", registry())]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// A repository that plain HTTP serves at the gateway's place.
@@ -96,8 +102,29 @@ pub fn request(fixture: &Fixture, manifest: &RepositoryManifest, commit: &Commit
         rebuild,
         environment: git.map(|(key, value)| (key.to_owned(), value)).to_vec(),
         log: fixture.folder.path().join("logs/build.log"),
+        bounds: Bounds::default(),
         address: None,
     }
+}
+
+/// Nobody here knows an agent: it answers as soon as it runs, or not at all.
+pub struct Idle {
+    answer: Result<(), String>,
+}
+
+pub const ANSWERS: Idle = Idle { answer: Ok(()) };
+
+#[async_trait::async_trait]
+impl Trial for Idle {
+    fn sandbox(&self) -> TrialSandbox {
+        TrialSandbox { id: SandboxId::random(), process: Process::Idle, environment: vec![("TRIED".to_owned(), "1".to_owned())] }
+    }
+
+    async fn answers(&self, _: &Sandbox) -> Result<(), String> {
+        self.answer.clone()
+    }
+
+    fn over(&self, _: &SandboxId) {}
 }
 
 fn builder(fixture: &Fixture) -> ImageBuilder {
@@ -124,7 +151,7 @@ fn an_image_is_built_once_for_the_same_inputs_and_from_the_last_one_for_new_ones
         let (told, address) = tokio::sync::oneshot::channel();
         let mut build = request(&fixture, &recipe, &first, Rebuild::Full);
         build.address = Some(told);
-        let image = built(builder.build(build).await.unwrap());
+        let image = built(builder.build(build, &ANSWERS).await.unwrap());
         assert!(address.await.unwrap().is_ipv4());
         assert!(
             image.reference.as_str().starts_with(&format!("{}/{}/acme-shop@sha256:", registry(), fixture.namespace)),
@@ -151,7 +178,7 @@ fn an_image_is_built_once_for_the_same_inputs_and_from_the_last_one_for_new_ones
         assert_eq!(fixture.engine.exec(&sandbox.id, search).await.unwrap().stdout_text(), "");
         fixture.engine.remove(&sandbox.id).await.unwrap();
 
-        let again = builder.build(request(&fixture, &recipe, &first, Rebuild::From(image.reference.clone()))).await.unwrap();
+        let again = builder.build(request(&fixture, &recipe, &first, Rebuild::From(image.reference.clone())), &ANSWERS).await.unwrap();
         assert!(matches!(again, BuildOutcome::Unchanged { ref reference, .. } if *reference == image.reference), "{again:?}");
 
         // The engine loses it; the registry gives it back.
@@ -167,14 +194,15 @@ fn an_image_is_built_once_for_the_same_inputs_and_from_the_last_one_for_new_ones
         assert_eq!(fixture.text(&sandbox.id, "cat dependencies").await, dependencies);
 
         let second = origin.commit("src/refund.rs", "fn refund() {}\n");
-        let next = built(builder.build(request(&fixture, &recipe, &second, Rebuild::From(image.reference.clone()))).await.unwrap());
+        let next =
+            built(builder.build(request(&fixture, &recipe, &second, Rebuild::From(image.reference.clone())), &ANSWERS).await.unwrap());
         assert!(!next.timings.iter().any(|timing| timing.step == BuildStep::SetupRoot), "it goes on from the last one");
         assert_eq!(next.layers, image.layers + 1);
         assert_ne!(next.input_hash, image.input_hash);
         assert!(next.vocabulary.contains(&"refund".to_owned()));
         // Another recipe begins anew.
         let other = manifest("setup = [\"true\"]\n");
-        let fresh = built(builder.build(request(&fixture, &other, &second, Rebuild::From(next.reference))).await.unwrap());
+        let fresh = built(builder.build(request(&fixture, &other, &second, Rebuild::From(next.reference)), &ANSWERS).await.unwrap());
         assert_eq!(fresh.layers, image.layers);
     });
 }
@@ -199,7 +227,7 @@ fn services_run_in_the_build_and_in_every_sandbox() {
         let builder = builder(&fixture);
         let build = request(&fixture, &manifest(&recipe), &commit, Rebuild::Full);
         let log = build.log.clone();
-        let image = built(builder.build(build).await.unwrap());
+        let image = built(builder.build(build, &ANSWERS).await.unwrap());
         let log = std::fs::read_to_string(log).unwrap();
         assert!(log.contains("still running: bash"), "what setup left running is told: {log}");
 
@@ -215,7 +243,8 @@ fn services_run_in_the_build_and_in_every_sandbox() {
         // It goes on in the next build, and is the sandbox's own in each.
         let second = origin.commit("README.md", "# Checkout 2\n");
         let recipe = recipe.replace("test ! -e ~/store", "true");
-        let next = built(builder.build(request(&fixture, &manifest(&recipe), &second, Rebuild::From(image.reference))).await.unwrap());
+        let next =
+            built(builder.build(request(&fixture, &manifest(&recipe), &second, Rebuild::From(image.reference)), &ANSWERS).await.unwrap());
         assert!(next.timings.iter().any(|timing| timing.step == BuildStep::Services));
     });
 }
@@ -228,7 +257,7 @@ fn a_service_that_does_not_come_up_keeps_no_sandbox_from_starting_and_fails_a_bu
         let builder = builder(&fixture);
         let build = async |service: &str| {
             let recipe = manifest(&format!("[[image.services]]\nname = \"db\"\n{service}\n"));
-            builder.build(request(&fixture, &recipe, &commit, Rebuild::Full)).await
+            builder.build(request(&fixture, &recipe, &commit, Rebuild::Full), &ANSWERS).await
         };
         let error = build("start = \"echo no such folder; exit 3\"\nready = \"false\"").await.unwrap_err();
         let words = error.to_string();
@@ -238,7 +267,11 @@ fn a_service_that_does_not_come_up_keeps_no_sandbox_from_starting_and_fails_a_bu
         assert!(words.contains("the service db was not ready after 1 s"), "{words}");
         // In a build it comes up; in a sandbox, which has what the build left, it does not.
         let error = build("start = \"test ! -e ~/was && touch ~/was && exec sleep 600\"\nready = \"test -e ~/was\"").await.unwrap_err();
-        assert!(matches!(error, BuildError::Boot { .. }) && error.to_string().contains("its services did not come up"), "{error}");
+        assert!(
+            matches!(&error, BuildError::Step(failure) if failure.step == BuildStep::Boot)
+                && error.to_string().contains("the service db ended"),
+            "{error}"
+        );
         // Where it fails in a session, the sandbox is there all the same.
         let image = built(
             build("start = \"test -z \\\"${BROKEN-}\\\" && touch /tmp/up && exec sleep 600\"\nready = \"test -e /tmp/up\"").await.unwrap(),
@@ -254,12 +287,53 @@ fn a_service_that_does_not_come_up_keeps_no_sandbox_from_starting_and_fails_a_bu
 }
 
 #[test]
+fn an_image_that_sessions_could_not_work_in_is_not_pushed() {
+    with_engine(async |fixture| {
+        let origin = Origin::serve(&fixture).await;
+        let commit = origin.commit("README.md", "# Checkout\n");
+        let builder = builder(&fixture);
+        let silent = Idle { answer: Err("its agent does not answer".to_owned()) };
+        let error = builder.build(request(&fixture, &manifest(""), &commit, Rebuild::Full), &silent).await.unwrap_err();
+        assert!(matches!(&error, BuildError::Boot { reason } if reason == "its agent does not answer"), "{error}");
+
+        // What a build has and a sandbox has not: files in /tmp, a process left behind.
+        let recipe = manifest("setup = [\"touch /tmp/here\"]\ncheck = \"ls /tmp/here\"\n");
+        let error = builder.build(request(&fixture, &recipe, &commit, Rebuild::Full), &ANSWERS).await.unwrap_err();
+        let BuildError::Step(failure) = &error else { panic!("{error}") };
+        assert!(
+            failure.step == BuildStep::Boot && failure.log_tail.contains("/tmp/here") && failure.suggestion.contains("files in /tmp"),
+            "{error}"
+        );
+
+        let mut build = request(&fixture, &manifest("setup = [\"head -c 9000000 /dev/urandom >blob\"]\n"), &commit, Rebuild::Full);
+        build.bounds.bytes = Some(Bound { before: 2_000_000, most: 4_000_000 });
+        let words = builder.build(build, &ANSWERS).await.unwrap_err().to_string();
+        assert!(words.contains("the one before 2 MB, and 4 MB is the most") && words.contains("images.max_growth"), "{words}");
+
+        let mut build = request(&fixture, &manifest(""), &commit, Rebuild::Full);
+        build.bounds.start = Some(Bound { before: Duration::ZERO, most: Duration::from_nanos(1) });
+        let log = build.log.clone();
+        let error = builder.build(build, &ANSWERS).await.unwrap_err();
+        assert!(matches!(error, BuildError::TooSlow { .. }) && error.to_string().contains("images.max_start_ratio"), "{error}");
+        let starts = std::fs::read_to_string(log).unwrap().matches("its agent answers after").count();
+        assert_eq!(starts, 3, "one slow start is no verdict");
+
+        assert_eq!(fixture.engine.list(None).await.unwrap(), [], "no container is left");
+        let filter = format!("label=dev.longshore.image.namespace={}", fixture.namespace);
+        assert_eq!(docker(&["image", "ls", "-q", "--filter", &filter]), "", "no image is left");
+        let tags = ask_registry(&format!("/v2/{}/acme-shop/tags/list", fixture.namespace));
+        assert!(tags.contains("NAME_UNKNOWN"), "nothing was pushed: {tags}");
+    });
+}
+
+#[test]
 fn a_build_that_fails_says_where_and_why() {
     with_engine(async |fixture| {
         let origin = Origin::serve(&fixture).await;
         let commit = origin.commit("README.md", "# Checkout\n");
         let builder = builder(&fixture);
-        let build = async |recipe: &str| builder.build(request(&fixture, &manifest(recipe), &commit, Rebuild::Full)).await.unwrap_err();
+        let build =
+            async |recipe: &str| builder.build(request(&fixture, &manifest(recipe), &commit, Rebuild::Full), &ANSWERS).await.unwrap_err();
 
         let error = build("setup = [\"echo fine\", \"echo $LONGSHORE_TOKEN; no-such-tool --all\"]\n").await;
         let BuildError::Step(failure) = &error else { panic!("{error}") };
@@ -286,20 +360,20 @@ fn a_build_that_fails_says_where_and_why() {
         assert!(matches!(error, BuildError::BaseMissing { .. }) && error.to_string().contains("make setup"), "{error}");
 
         let gone = CommitSha::parse("0123456789012345678901234567890123456789").unwrap();
-        let error = builder.build(request(&fixture, &manifest(""), &gone, Rebuild::Full)).await.unwrap_err();
+        let error = builder.build(request(&fixture, &manifest(""), &gone, Rebuild::Full), &ANSWERS).await.unwrap_err();
         assert!(matches!(&error, BuildError::Step(failure) if failure.step == BuildStep::Checkout), "{error}");
         let mut elsewhere = manifest("");
         elsewhere.repository = longshore_session::RepoName::parse("acme/nothing").unwrap();
-        let error = builder.build(request(&fixture, &elsewhere, &commit, Rebuild::Full)).await.unwrap_err();
+        let error = builder.build(request(&fixture, &elsewhere, &commit, Rebuild::Full), &ANSWERS).await.unwrap_err();
         assert!(error.to_string().contains("GitHub App"), "{error}");
 
         let config = ImageConfig { registry: RegistryConfig::at("127.0.0.1:1"), base: base() };
         let nowhere = ImageBuilder::new(fixture.engine.clone(), config);
-        let error = nowhere.build(request(&fixture, &manifest(""), &commit, Rebuild::Full)).await.unwrap_err();
+        let error = nowhere.build(request(&fixture, &manifest(""), &commit, Rebuild::Full), &ANSWERS).await.unwrap_err();
         assert!(matches!(&error, BuildError::Engine(EngineError::RegistryUnreachable { .. })), "{error}");
 
         let lost = ImageRef::parse(format!("{}/{}/acme-shop@sha256:{}", registry(), fixture.namespace, "0".repeat(64))).unwrap();
-        let outcome = builder.build(request(&fixture, &manifest(""), &commit, Rebuild::From(lost.clone()))).await.unwrap();
+        let outcome = builder.build(request(&fixture, &manifest(""), &commit, Rebuild::From(lost.clone())), &ANSWERS).await.unwrap();
         assert!(matches!(outcome, BuildOutcome::Built(_)), "a lost image is built in full");
         let mut start = fixture.request(&SandboxId::random());
         start.image = lost;

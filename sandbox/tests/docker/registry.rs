@@ -9,7 +9,7 @@ use longshore_session::SandboxId;
 
 use crate::{
     fixture::{Fixture, base, config, docker, with_engine, with_engine_of},
-    images::{Origin, built, manifest, request},
+    images::{ANSWERS, Origin, built, manifest, request},
 };
 
 fn as_builder(registry: &OwnRegistry, password: &str) -> RegistryConfig {
@@ -43,7 +43,7 @@ fn a_registry_that_wants_credentials_gets_them_and_nobody_reads_them() {
             assert!(finding.verdict == Verdict::Bad && finding.words.contains(said), "{finding:?}");
             assert!(finding.words.contains("images.registry_user"), "{finding:?}");
             let builder = ImageBuilder::new(engine.clone(), images);
-            let error = builder.build(request(&fixture, &recipe, &commit, Rebuild::Full)).await.unwrap_err();
+            let error = builder.build(request(&fixture, &recipe, &commit, Rebuild::Full), &ANSWERS).await.unwrap_err();
             assert!(matches!(&error, BuildError::Engine(EngineError::RegistryRefused { .. })), "{error}");
             assert!(!format!("{error} {error:?} {findings:?} {config:?}").contains("battery"), "{error:?}");
         }
@@ -55,7 +55,7 @@ fn a_registry_that_wants_credentials_gets_them_and_nobody_reads_them() {
         let finding = findings.iter().find(|finding| finding.subject == "image registry").unwrap();
         assert!(finding.verdict == Verdict::Good && finding.words.contains("takes the user builder"), "{finding:?}");
         let builder = ImageBuilder::new(engine.clone(), images);
-        let image = built(builder.build(request(&fixture, &recipe, &commit, Rebuild::Full)).await.unwrap());
+        let image = built(builder.build(request(&fixture, &recipe, &commit, Rebuild::Full), &ANSWERS).await.unwrap());
         let log = std::fs::read_to_string(fixture.folder.path().join("logs/build.log")).unwrap();
         assert!(!log.contains(PASSWORD), "{log}");
 
@@ -87,7 +87,7 @@ fn another_engine_pulls_an_image_by_its_digest() {
             let commit = origin.commit("README.md", "# Checkout\n");
             let builder = ImageBuilder::new(fixture.engine.clone(), ImageConfig { registry: access.clone(), base: base() });
             let recipe = manifest("setup = [\"echo ready >dependencies\"]\n");
-            made = Some(built(builder.build(request(&fixture, &recipe, &commit, Rebuild::Full)).await.unwrap()));
+            made = Some(built(builder.build(request(&fixture, &recipe, &commit, Rebuild::Full), &ANSWERS).await.unwrap()));
         },
     );
     let image = made.unwrap();

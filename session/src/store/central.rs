@@ -104,6 +104,9 @@ pub struct ImageRecord {
     pub built: Option<Timestamp>,
     /// Bytes.
     pub size: Option<u64>,
+    /// Milliseconds from the request for a sandbox to an agent that answered, when it was tried.
+    #[serde(default)]
+    pub start_ms: Option<u64>,
     /// Set while a build runs.
     pub building_since: Option<Timestamp>,
     /// Why the newest build failed, in words; none after a good one.

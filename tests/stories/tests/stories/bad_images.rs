@@ -58,16 +58,17 @@ async fn a_build_that_fails_is_told_with_its_step_and_never_replaces_a_good_imag
     let repos = agent_repos(&harness, "longshore/not-there:1").await;
     says(&repos, &["*acme/storefront* has no image yet", "*acme/dashboard* has no image yet", "last build failed", "exit 3", "`setup`"]);
 
-    // A good image stays in use where the next one cannot be built.
+    // A good image stays in use where the next one is built, but does not work in a sandbox as sessions have it.
     let good = image(&harness, "acme/courier", |image| image["reference"].is_string()).await["reference"].clone();
     harness.service.terminate().await.unwrap();
     let file = harness.folder().join("repositories/acme-courier.toml");
-    std::fs::write(&file, manifest("acme/courier", "setup = [\"echo no wheels >&2; exit 4\"]")).unwrap();
+    let wheels = "setup = [\"touch /tmp/wheels\"]\ncheck = \"test -e /tmp/wheels || { echo no wheels; exit 4; }\"";
+    std::fs::write(&file, manifest("acme/courier", wheels)).unwrap();
     harness.service.start().await.unwrap();
     let now = image(&harness, "acme/courier", failed).await;
     assert_eq!(now["reference"], good, "the good image is still the one");
     let repos = agent_repos(&harness, "exit 4").await;
-    says(&repos, &["*acme/courier* ready at", "last build failed"]);
+    says(&repos, &["*acme/courier* ready at", "last build failed", "step `boot`", "no wheels"]);
     let talk = Talk::begin(&harness, "C0GENERAL", "in acme/courier, say hello");
     talk.ends_well_with(&["Hello from the van."]).await;
 
