@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use toml::{Table, Value};
 
-use crate::options::ModelChoice;
+use crate::options::{ModelChoice, Ranker};
 
 /// What the file is made of.
 pub struct Parts<'a> {
@@ -23,6 +23,7 @@ pub struct Parts<'a> {
     pub github_web: &'a str,
     pub model_base_url: &'a str,
     pub model: &'a ModelChoice,
+    pub ranker: Ranker,
     /// Slack user ids with the variables that hold their GitHub tokens.
     pub people: &'a [(String, String)],
     pub allow_private: Vec<String>,
@@ -38,6 +39,10 @@ pub fn text(parts: &Parts<'_>) -> Result<String> {
         ModelChoice::Real { agent, classifier, .. } => (agent.as_str(), classifier.as_str()),
     };
     let quoted = |text: &str| Value::from(text).to_string();
+    let classifier = match parts.ranker {
+        Ranker::Model => format!("classifier = {}", quoted(classifier)),
+        Ranker::Words => String::new(),
+    };
     let ranges: Vec<String> = parts.allow_private.iter().map(|range| quoted(range)).collect();
     let mut text = format!(
         r#"data = "data"
@@ -61,7 +66,7 @@ web_url = {github_web}
 [model]
 base_url = {model_base_url}
 agent = {agent}
-classifier = {classifier}
+{classifier}
 
 [sandboxes]
 namespace = {namespace}
@@ -82,7 +87,6 @@ api_token_env = "LONGSHORE_API_TOKEN"
         github_web = quoted(parts.github_web),
         model_base_url = quoted(parts.model_base_url),
         agent = quoted(agent),
-        classifier = quoted(classifier),
         namespace = quoted(parts.namespace),
         ranges = ranges.join(", "),
         base_image = quoted(parts.base_image),

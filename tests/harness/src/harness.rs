@@ -95,6 +95,7 @@ impl Harness {
             github_web: &github.web_url,
             model_base_url: &model_base_url,
             model: &options.model,
+            ranker: options.ranker,
             people: &linked,
             allow_private: configuration::private_egress(&folder.join("repositories")).await?,
             registry: &registry,

@@ -72,6 +72,15 @@ async fn first_model(base_url: &str, api_key: Option<&str>) -> Result<String> {
     Ok(first.context("its list of models is empty")?.to_owned())
 }
 
+/// What works out the repository of a request that does not name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ranker {
+    /// The fast model, with words behind it.
+    Model,
+    /// Words alone.
+    Words,
+}
+
 /// Whether images that earlier runs built are taken up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageCache {
@@ -97,6 +106,7 @@ pub struct Options {
     pub samples: Vec<String>,
     pub workspace: WorkspaceSetup,
     pub model: ModelChoice,
+    pub ranker: Ranker,
     /// Slack user ids of people whose own GitHub tokens open their pull requests. Everybody has an account and may write either way.
     pub linked: Vec<String>,
     /// Whole manifests by repository, in place of those in `manifests/repositories`, or beside them.
@@ -137,6 +147,7 @@ impl Options {
             linked: linked.map(|user| user.id.clone()).collect(),
             workspace,
             model: ModelChoice::Scripted { pace: Pace::default() },
+            ranker: Ranker::Model,
             manifests: BTreeMap::new(),
             configuration: String::new(),
             environment: Vec::new(),

@@ -15,9 +15,14 @@ pub const TURN_LIMIT: Duration = Duration::from_secs(180);
 const LOOK_AGAIN: Duration = Duration::from_millis(150);
 
 impl Harness {
+    /// All sessions, newest first.
+    pub async fn sessions(&self) -> Result<Vec<SessionSummary>> {
+        api::sessions(&self.service).await
+    }
+
     /// Sessions of a thread, oldest first.
     pub async fn sessions_of(&self, channel: &str, thread: &str) -> Result<Vec<SessionSummary>> {
-        let mut sessions = api::sessions(&self.service).await?;
+        let mut sessions = self.sessions().await?;
         sessions.retain(|session| session.thread.channel == channel && session.thread.thread == thread);
         sessions.reverse();
         Ok(sessions)
