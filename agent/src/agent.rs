@@ -149,6 +149,8 @@ pub struct Agent {
     deferred: Option<AgentError>,
     /// Loads of a conversation that are not answered yet.
     loading: BTreeSet<String>,
+    /// The conversation that only warmed the agent up; nobody hears of it.
+    priming: Option<AgentSessionId>,
 }
 
 impl Agent {
@@ -182,6 +184,7 @@ impl Agent {
             exited: None,
             deferred: None,
             loading,
+            priming: None,
         };
         let mut at = Cursor::START;
         while at < cursor {
@@ -229,6 +232,36 @@ impl Agent {
                 Ok(id)
             }
         }
+    }
+
+    /// Warms the agent up: a conversation of its own with one prompt, which is closed again where the agent can do that, and then `start`, which
+    /// is the real conversation's. What comes up to the cursor that this gives belongs to nobody: attached there, the agent answers
+    /// [`Agent::start_session`] at once, and shows nothing of the priming.
+    ///
+    /// The caller sees to it that the prompt is answered at no cost.
+    pub async fn prime(&mut self, start: &StartSession, prompt: &str) -> Result<Cursor, AgentError> {
+        self.initialize().await?;
+        let opened = self.request(wire::PRIMING_SESSION, wire::priming_session(&start.cwd, &start.mcp_servers)).await?;
+        let session = new_session_id(&opened).ok_or_else(|| AgentError::Faulty("it started a session without an id".to_owned()))?;
+        self.request(wire::PRIMING_PROMPT, wire::priming_prompt(&session, prompt)).await?;
+        if self.offers("/agentCapabilities/sessionCapabilities/close") {
+            match self.request(wire::PRIMING_CLOSE, wire::priming_close(&session)).await {
+                Ok(_) => {}
+                // What stays open costs a little memory, no more.
+                Err(AgentError::Refused { message, .. }) => tracing::warn!(message, "the agent does not close a conversation"),
+                Err(error) => return Err(error),
+            }
+        }
+        self.start_session(start.clone()).await?;
+        Ok(self.pass_over())
+    }
+
+    /// Reads whatever has come, gives it to nobody, and says up to where that was.
+    pub fn pass_over(&mut self) -> Cursor {
+        // What cannot be read is found again by whoever reads on from here.
+        while matches!(self.read_line(), Ok(true)) {}
+        self.kept.clear();
+        self.reader.cursor()
     }
 
     /// What the agent said of itself in the introduction.
@@ -446,7 +479,11 @@ impl Agent {
             return None;
         }
         self.loading.remove(&id);
-        if let Ok(answer) = &outcome {
+        if let Ok(answer) = &outcome
+            && id == wire::PRIMING_SESSION
+        {
+            self.priming = new_session_id(answer);
+        } else if let Ok(answer) = &outcome {
             let session = if id == wire::NEW_SESSION { new_session_id(answer) } else { wire::restored_session(&id) };
             self.session = session.or_else(|| self.session.take());
         }
@@ -461,6 +498,9 @@ impl Agent {
     fn updated(&self, params: &Value) -> Vec<AgentUpdate> {
         let session = params.get("sessionId").and_then(Value::as_str);
         if self.session.as_ref().is_some_and(|ours| session != Some(ours.as_str())) {
+            return Vec::new();
+        }
+        if self.priming.as_ref().is_some_and(|priming| session == Some(priming.as_str())) {
             return Vec::new();
         }
         // An agent that loads a conversation tells all of it again.

@@ -76,4 +76,12 @@ impl AgentKind {
             Self::OpenCode => Launch { command: opencode::command(settings), environment: opencode::environment(settings) },
         }
     }
+
+    /// The model requests that [`crate::Agent::prime`] brings about.
+    pub fn priming_requests(self) -> u32 {
+        match self {
+            // The answer, and a title for the conversation, which nobody waits for.
+            Self::OpenCode => 2,
+        }
+    }
 }

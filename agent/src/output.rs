@@ -110,6 +110,11 @@ impl OutputReader {
         }
     }
 
+    /// Behind the last line that was given out.
+    pub(crate) fn cursor(&self) -> Cursor {
+        Cursor(self.start + self.consumed as u64)
+    }
+
     /// How many bytes were seen, whole lines or not: grows with every sign of life.
     pub(crate) fn seen(&self) -> u64 {
         self.start + self.buffer.len() as u64

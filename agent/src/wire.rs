@@ -15,6 +15,10 @@ const MAX_FOREIGN_ID: usize = 256;
 
 pub(crate) const INITIALIZE: &str = "initialize";
 pub(crate) const NEW_SESSION: &str = "new-session-1";
+/// The requests of the conversation that warms the agent up.
+pub(crate) const PRIMING_SESSION: &str = "priming-session";
+pub(crate) const PRIMING_PROMPT: &str = "priming-prompt";
+pub(crate) const PRIMING_CLOSE: &str = "priming-close";
 const PROMPT: &str = "prompt-";
 const INSERT: &str = "insert-";
 const RESUME: &str = "resume-session-";
@@ -176,6 +180,18 @@ pub(crate) fn new_session(cwd: &str, mcp: &[McpServer]) -> Value {
     request(NEW_SESSION, "session/new", json!({"cwd": cwd, "mcpServers": servers(mcp)}))
 }
 
+pub(crate) fn priming_session(cwd: &str, mcp: &[McpServer]) -> Value {
+    request(PRIMING_SESSION, "session/new", json!({"cwd": cwd, "mcpServers": servers(mcp)}))
+}
+
+pub(crate) fn priming_prompt(session: &AgentSessionId, text: &str) -> Value {
+    prompting(PRIMING_PROMPT, session, &[ContentBlock::Text(text.to_owned())])
+}
+
+pub(crate) fn priming_close(session: &AgentSessionId) -> Value {
+    request(PRIMING_CLOSE, "session/close", json!({"sessionId": session.as_str()}))
+}
+
 pub(crate) fn resume_session(session: &AgentSessionId, cwd: &str, mcp: &[McpServer]) -> Value {
     let params = json!({"sessionId": session.as_str(), "cwd": cwd, "mcpServers": servers(mcp)});
     request(&format!("{RESUME}{session}"), "session/resume", params)
@@ -265,6 +281,9 @@ mod tests {
             new_session("/w", &[]),
             resume_session(&session, "/w", &[]),
             load_session(&session, "/w", &[]),
+            priming_session("/w", &[]),
+            priming_prompt(&session, "x"),
+            priming_close(&session),
             prompt(TurnId(3), &session, &[]),
             cancel(TurnId(3), &session),
             answer(json!(3), "x", &Value::Null),
@@ -278,6 +297,9 @@ mod tests {
             "new-session-1",
             "resume-session-ses_1",
             "load-session-ses_1",
+            "priming-session",
+            "priming-prompt",
+            "priming-close",
             "prompt-3",
             "cancel-3",
             "answer 3",
@@ -304,6 +326,7 @@ mod tests {
             "prompt-1 ",
             "prompt--1",
             "prompt-99999999999",
+            PRIMING_PROMPT,
             "x",
         ] {
             assert_eq!(prompted_turn(odd), None, "{odd}");

@@ -314,3 +314,46 @@ async fn the_hook_holds_changes_and_refuses_tool_calls_also_of_subagents() {
     world.assert_all_authorized();
     process.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primed_agent_is_quick_and_shows_nothing_of_the_priming() {
+    let world = World::new().await;
+    let process = world.start_agent("first");
+    let begun = Instant::now();
+    let mut agent = attach(Carrier::open(&world.carrier("first")).unwrap(), Cursor::START).await;
+    let cursor = agent.prime(&world.session(None), "Say ok.").await.unwrap();
+    let primed = begun.elapsed();
+    assert_eq!(world.prompts_seen(), ["Say ok."]);
+    // Its title is asked for beside the prompt, and may come later.
+    let deadline = Instant::now() + LIMIT;
+    while world.titles() == 0 {
+        assert!(Instant::now() < deadline, "no title was asked for");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let cursor = cursor.max(agent.pass_over());
+    drop(agent);
+
+    // Somebody else takes it from here, as after a claim.
+    let claimed = Instant::now();
+    let mut agent = attach(Carrier::open(&world.carrier("first")).unwrap(), cursor).await;
+    let id = agent.start_session(world.session(None)).await.unwrap();
+    let in_session = claimed.elapsed();
+    assert_eq!(agent.prompt(TurnId(1), &say("recall the blue door")).unwrap(), PromptState::Sent);
+    let prompted = Instant::now();
+    let mut seen = until(&mut agent, ends).await;
+    eprintln!("primed in {primed:?}; start_session {in_session:?}, prompt to model request {:?}", world.asked_at() - prompted);
+    assert_eq!(text(&seen), "You said: recall the blue door");
+    assert_eq!(world.prompts_seen(), ["recall the blue door"], "the model hears nothing of the other conversation");
+    assert_eq!(agent.prompt(TurnId(2), &say("mend the greeting")).unwrap(), PromptState::Sent);
+    seen.extend(until(&mut agent, ends).await);
+    assert_eq!(world.tool_calls(), ["post_update"], "the tools that the session was given work");
+
+    // Read again from where the claim began, it is the same, and the conversation can be taken up as any other.
+    drop(agent);
+    let mut again = attach(Carrier::open(&world.carrier("first")).unwrap(), cursor).await;
+    assert_eq!(again.start_session(world.session(Some(id.clone()))).await.unwrap(), id);
+    let mut whole = until(&mut again, ends).await;
+    whole.extend(until(&mut again, ends).await);
+    assert_eq!(whole, seen);
+    process.end().await;
+}

@@ -23,6 +23,7 @@ use crate::{
     intake::Acknowledged,
     outbox::Outbox,
     overview::Pulls,
+    pool::Pool,
     sandboxes::Sandboxes,
     warmup::Warmups,
 };
@@ -46,6 +47,7 @@ pub struct App {
     pub sandboxes: Sandboxes,
     pub gates: Gates,
     pub images: Images,
+    pub pool: Pool,
     pub outbox: Outbox,
     pub conversations: Conversations,
     pub easel: Easel,

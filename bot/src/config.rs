@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -29,6 +30,8 @@ pub struct Config {
     #[serde(default)]
     pub sandboxes: SandboxSection,
     pub images: ImageSection,
+    #[serde(default)]
+    pub pool: PoolSection,
     #[serde(default)]
     pub http: HttpSection,
     #[serde(default)]
@@ -163,6 +166,18 @@ pub struct ImageSection {
     pub start_floor_s: u64,
 }
 
+/// The warm pool: sandboxes that wait for the next sessions.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PoolSection {
+    /// Sandboxes of all repositories together; 0 switches the pool off.
+    pub max: usize,
+    /// Megabytes (of 1024 × 1024 bytes) that they may take together.
+    pub memory_mb: u64,
+    /// Minutes after which one is replaced by a new one.
+    pub max_age_minutes: u64,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpSection {
@@ -281,6 +296,7 @@ impl Config {
             ("limits", "file_mb", self.limits.file_mb),
             ("sandboxes", "idle_minutes", self.sandboxes.idle_minutes),
             ("images", "at_once", self.images.at_once as u64),
+            ("pool", "max_age_minutes", self.pool.max_age_minutes),
         ] {
             if value == 0 {
                 bail!("{}: `{section}.{key}` must be at least 1", self.place(section, key));
@@ -338,6 +354,26 @@ impl LimitSection {
 impl Default for SandboxSection {
     fn default() -> Self {
         Self { docker_socket: None, namespace: "longshore".to_owned(), gateway_port: 7353, allow_private: Vec::new(), idle_minutes: 30 }
+    }
+}
+
+impl Default for PoolSection {
+    fn default() -> Self {
+        Self { max: 2, memory_mb: 1536, max_age_minutes: 240 }
+    }
+}
+
+impl PoolSection {
+    /// What one waiting sandbox is counted as: an agent that was primed, with room for what its repository's services take.
+    pub const ENTRY_MB: u64 = 640;
+
+    /// How many may wait at the most.
+    pub fn bound(&self) -> usize {
+        self.max.min(usize::try_from(self.memory_mb / Self::ENTRY_MB).unwrap_or(usize::MAX))
+    }
+
+    pub fn max_age(&self) -> Duration {
+        Duration::from_secs(60 * self.max_age_minutes)
     }
 }
 

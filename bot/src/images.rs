@@ -73,6 +73,11 @@ impl Images {
         }
     }
 
+    /// Changes whenever a build ended.
+    pub fn ended(&self) -> watch::Receiver<u64> {
+        self.ended.subscribe()
+    }
+
     pub fn is_building(&self, repo: &RepoName) -> bool {
         self.building.lock().unwrap_or_else(PoisonError::into_inner).contains(repo)
     }

@@ -11,6 +11,7 @@ mod images;
 mod intake;
 mod outbox;
 mod overview;
+mod pool;
 mod prices;
 mod routing;
 mod sandboxes;

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result};
 use base64::Engine as _;
 use hmac::{Hmac, Mac};
-use longshore_agent::{AgentKind, LaunchSettings, McpServer, ModelSight, opencode};
+use longshore_agent::{AgentKind, LaunchSettings, ModelSight, StartSession, opencode};
 use longshore_gateway::{EgressRule, LlmRight, Pass, Passes, PushRule, SandboxToken, ToolRight};
 use longshore_sandbox::GATEWAY_HOST;
 use longshore_session::{RepositoryManifest, SandboxId, SessionId};
@@ -90,6 +90,16 @@ impl Sandboxes {
         self.lock().insert(id.clone(), session.clone());
     }
 
+    /// Lets a sandbox in that waits for a session: its repository may be fetched, and the gateway itself answers its agent. It sees the tools that
+    /// it is going to have, but each call of one wants a session.
+    pub fn admit_pool(&self, id: &SandboxId, manifest: &RepositoryManifest) {
+        let mut pass = Pass::nothing(id.clone());
+        pass.fetch = vec![manifest.repository.clone()];
+        pass.llm = LlmRight::Priming;
+        pass.tools = ToolRight::Offered;
+        self.passes.enter(&self.token(id), pass);
+    }
+
     /// Lets an image build in: its repository and the manifest's hosts, nothing else.
     pub fn admit_build(&self, id: &SandboxId, manifest: &RepositoryManifest) {
         let mut pass = Pass::nothing(id.clone());
@@ -151,9 +161,10 @@ impl Sandboxes {
         self.session_environment(id, &self.settings.model)
     }
 
-    /// Our own tools, for the agent in this sandbox.
-    pub fn mcp_server(&self, id: &SandboxId) -> McpServer {
-        opencode::mcp_server(&gateway_url(self.port), self.token(id).expose())
+    /// The conversation in this sandbox: in its checkout, with our own tools.
+    pub fn conversation(&self, id: &SandboxId) -> StartSession {
+        let tools = opencode::mcp_server(&gateway_url(self.port), self.token(id).expose());
+        StartSession { cwd: "/workspace".to_owned(), mcp_servers: vec![tools], resume: None }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SandboxId, SessionId>> {

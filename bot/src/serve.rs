@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use longshore_api::{Api, ApiToken, PageKeys, Reported};
+use longshore_api::{Api, ApiToken, PageKeys, Reported, Told};
 use longshore_classifier::{Classifier, RoutingRules};
 use longshore_gateway::{EgressRule, Gateway, GatewayConfig, GatewayParts, GitUpstream, LlmUpstream, Unlimited};
 use longshore_github::{ConfigError, GitHub, GitHubConfig};
@@ -38,6 +38,7 @@ use crate::{
     intake::{Acknowledged, StoreInbox},
     outbox::{self, Outbox},
     overview::Pulls,
+    pool::{self, Pool},
     routing,
     sandboxes::{Models, Sandboxes},
     tools::{AgentTools, AppCredentials, ModelWatch},
@@ -70,6 +71,7 @@ pub async fn serve(file: &Path) -> Result<()> {
     let (outbox, nudged) = Outbox::new();
     let acknowledged = Arc::new(Acknowledged::default());
     let record = Arc::new(warmup::Record::default());
+    let (head, signals) = pool::Head::new();
     let app = Arc::new(App {
         classifier: Classifier::new(longshore_classifier::Config {
             rules: routing_rules(&manifests),
@@ -86,6 +88,7 @@ pub async fn serve(file: &Path) -> Result<()> {
         sandboxes,
         gates: Gates::default(),
         images,
+        pool: Pool::default(),
         outbox,
         conversations: Conversations::default(),
         easel: Easel::default(),
@@ -95,7 +98,7 @@ pub async fn serve(file: &Path) -> Result<()> {
         threads: dispatch::Threads::default(),
         pulls: Pulls::default(),
         homes: Homes::default(),
-        warmups: Warmups::new(vec![Arc::clone(&record) as Arc<dyn Warmth>]),
+        warmups: Warmups::new(vec![Arc::clone(&record) as Arc<dyn Warmth>, Arc::new(head)]),
         channels: ChannelNames::default(),
         acknowledged: Arc::clone(&acknowledged),
         config,
@@ -116,6 +119,8 @@ pub async fn serve(file: &Path) -> Result<()> {
     take_up(&app).await?;
     app.tasks.spawn(dispatch::run(Arc::clone(&app), arrived));
     app.tasks.spawn(home::keep(Arc::clone(&app)));
+    app.tasks.spawn(pool::keep(Arc::clone(&app)));
+    app.tasks.spawn(pool::hear(Arc::clone(&app), signals));
     app.tasks.spawn(run_jobs(jobs(&app)?, Arc::clone(&clock), shutdown.clone()));
     for repo in app.manifests.keys() {
         let (app, repo) = (Arc::clone(&app), repo.clone());
@@ -338,8 +343,12 @@ async fn serve_http(
         Some(ApiToken::new(app.config.secret("http", "api_token_env", &section.api_token_env)?))
     };
     let warmups = Reported::new(move || serde_json::to_value(record.latest()).unwrap_or_default());
-    let mut router =
-        longshore_api::router(Api { store: app.store.clone(), token, pages: PageKeys::new(app.sandboxes.page_keys()), not_ready, warmups });
+    let pooling = Arc::clone(app);
+    let pool = Reported::new(move || serde_json::json!({ "wanted": pooling.pool.targets(), "held": pooling.pool.held() }));
+    let writing = Arc::clone(app);
+    let typing = Told::new(move |typing| warmup::typing(&writing, typing));
+    let pages = PageKeys::new(app.sandboxes.page_keys());
+    let mut router = longshore_api::router(Api { store: app.store.clone(), token, pages, not_ready, warmups, pool, typing });
     if app.config.slack.mode == SlackMode::Http {
         let section = &app.config.slack;
         let secret = app.config.secret("slack", "signing_secret_env", &section.signing_secret_env)?;
@@ -359,9 +368,9 @@ async fn serve_http(
     Ok(())
 }
 
-/// Sandboxes that sessions have keep their tokens; whatever else of ours runs is removed.
+/// Sandboxes that sessions have, or that wait for one, keep their tokens; whatever else of ours runs is removed.
 async fn readmit(app: &Arc<App>) -> Result<()> {
-    let mut known = HashSet::new();
+    let mut known: HashSet<_> = pool::readmit(app).await?;
     for row in app.store.sandboxes().await? {
         let record = app.store.session(row.session.clone()).await?;
         match record.as_ref().and_then(|record| app.manifest(&record.repo)) {

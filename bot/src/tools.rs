@@ -178,6 +178,7 @@ impl LlmObserver for ModelWatch {
             LlmEventKind::FirstToken { .. } => reached(Phase::FirstToken),
             LlmEventKind::Ended { model, usage: Some(usage), .. } => Note::Used(self.0.config.model.priced(model, usage)),
             LlmEventKind::Ended { usage: None, .. } => return,
+            LlmEventKind::Primed { .. } => return self.0.pool.primed(&event.sandbox),
         };
         if let Some(session) = self.0.sandboxes.session_of(&event.sandbox) {
             self.0.conversations.note(&session, note);

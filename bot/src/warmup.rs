@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::Result;
+use longshore_api::Typing;
 use longshore_classifier::Request;
 use longshore_session::{ChannelId, RepoName, SlackUserId, Timestamp};
 use serde::Serialize;
@@ -34,6 +35,8 @@ pub enum Sign {
     AssistantMoved,
     /// A mention or a direct message arrived.
     PromptArrived,
+    /// A client told that somebody is writing.
+    Typing,
 }
 
 /// Why a repository is likely.
@@ -52,6 +55,8 @@ pub enum Because {
     PersonDefault,
     /// What the person asked lately.
     PersonSessions,
+    /// The client that told says so.
+    Named,
 }
 
 /// A repository that may be needed in a moment.
@@ -88,6 +93,12 @@ pub struct Warmups {
 impl Warmups {
     pub fn new(hearers: Vec<Arc<dyn Warmth>>) -> Self {
         Self { hearers }
+    }
+
+    fn tell(&self, signal: &Signal) {
+        for hearer in &self.hearers {
+            hearer.warm(signal);
+        }
     }
 }
 
@@ -176,13 +187,26 @@ pub fn notice(app: &Arc<App>, sign: Sign, user: &SlackUserId, channel: Option<&C
                 let signal = Signal { at: app.clock.now(), sign, user, channel, likely };
                 let first = signal.likely.first().map(|likely| likely.repository.as_str());
                 tracing::info!(?sign, user = %signal.user, repositories = signal.likely.len(), first, "warm-up signal");
-                for hearer in &app.warmups.hearers {
-                    hearer.warm(&signal);
-                }
+                app.warmups.tell(&signal);
             }
             Err(error) => tracing::warn!(?sign, error = format!("{error:#}"), "a warm-up signal is lost"),
         }
     });
+}
+
+/// A client tells that somebody is writing. The error is for the client.
+pub fn typing(app: &Arc<App>, typing: Typing) -> Result<(), String> {
+    let Typing { user, channel, repository, text } = typing;
+    let Some(repository) = repository else {
+        notice(app, Sign::Typing, &user, channel.as_ref(), text);
+        return Ok(());
+    };
+    if app.manifest(&repository).is_none() {
+        return Err(format!("there is no repository {repository} here"));
+    }
+    let likely = vec![Likely { repository, score: 1.0, because: vec![Because::Named] }];
+    app.warmups.tell(&Signal { at: app.clock.now(), sign: Sign::Typing, user, channel, likely });
+    Ok(())
 }
 
 /// The likeliest repositories for this person at this place.

@@ -9,13 +9,14 @@ CREATE TABLE snapshots (
 ) STRICT;
 CREATE INDEX snapshots_session ON snapshots (session, taken);
 
--- Sandboxes that wait for a session. A claim takes the row into `sandboxes`.
+-- Sandboxes that wait for a session, and those that are being made. A claim takes the row into `sandboxes`.
 CREATE TABLE pool (
     sandbox TEXT PRIMARY KEY,
     repo    TEXT NOT NULL,
     image   TEXT NOT NULL,
     created INTEGER NOT NULL,
-    body    TEXT NOT NULL
+    -- What a claim needs to know (PoolReady as JSON); none while it is being made.
+    ready   TEXT
 ) STRICT;
 CREATE INDEX pool_repo ON pool (repo, created);
 

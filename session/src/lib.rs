@@ -16,12 +16,12 @@ pub use ids::{
     ChannelId, InvalidId, MessageTs, Person, PromptId, QuestionId, RepoName, SandboxId, SessionId, SlackEventId, SlackUserId, TeamId,
     ThreadKey, TurnId,
 };
-pub use repository::{CheckRecipe, ImageRecipe, ManifestError, RepositoryManifest, RepositoryProfile, SandboxLimits, Service};
+pub use repository::{CheckRecipe, ImageRecipe, ManifestError, PoolRecipe, RepositoryManifest, RepositoryProfile, SandboxLimits, Service};
 pub use state::{
     Activity, Checkout, CleanUp, Command, Decision, Effect, Inserted, Moved, Rejection, SessionState, Waiting, Way, Which, Writes,
 };
 pub use store::{
     AgentCursor, Append, Ask, AskState, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, Lesson, MovedSession, OutboxDraft,
-    OutboxLane, OutboxOwner, OutboxRow, PersonDefaults, Pick, PullRequestStyle, SandboxRecord, Sending, SessionRecord, Store, StoreError,
-    StoredEvent, Work,
+    OutboxLane, OutboxOwner, OutboxRow, PersonDefaults, Pick, PoolClaim, PoolReady, PoolRecord, PullRequestStyle, SandboxRecord, Sending,
+    SessionRecord, Store, StoreError, StoredEvent, Work,
 };

@@ -61,6 +61,8 @@ pub struct RepositoryManifest {
     pub check: CheckRecipe,
     #[serde(default)]
     pub limits: SandboxLimits,
+    #[serde(default)]
+    pub pool: PoolRecipe,
     /// `host` or `host:port` entries (a leading `*.` takes in sub-domains; no port means 80 and 443) that builds and sandboxes may reach.
     #[serde(default)]
     pub egress: Vec<String>,
@@ -149,6 +151,14 @@ impl Default for CheckRecipe {
     fn default() -> Self {
         Self { command: None, timeout_s: 600 }
     }
+}
+
+/// How many sandboxes wait for this repository's next sessions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PoolRecipe {
+    /// As many as sessions of late call for, where it is not given; none, where it is 0.
+    pub size: Option<u32>,
 }
 
 impl CheckRecipe {

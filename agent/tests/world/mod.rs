@@ -154,6 +154,16 @@ impl World {
         self.model.log().results.clone()
     }
 
+    /// How many titles were asked for.
+    pub fn titles(&self) -> u32 {
+        self.model.log().titles
+    }
+
+    /// When the main model was asked last.
+    pub fn asked_at(&self) -> tokio::time::Instant {
+        self.model.log().asked.unwrap()
+    }
+
     pub fn assert_all_authorized(&self) {
         assert_eq!(self.model.log().unauthorized, 0);
     }

@@ -30,6 +30,10 @@ pub struct Log {
     pub away: bool,
     /// What tools answered, as the model saw it last.
     pub results: Vec<String>,
+    /// Requests of the small model's.
+    pub titles: u32,
+    /// When a request of the main model's came last.
+    pub asked: Option<tokio::time::Instant>,
 }
 
 type Shared = Arc<Mutex<Log>>;
@@ -87,7 +91,13 @@ async fn complete(State(log): State<Shared>, headers: HeaderMap, Json(request): 
     if !authorized(&log, &headers) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
-    let reply = if request["tools"].is_array() { decide(&log, &request) } else { Reply::Text("A title".to_owned()) };
+    let reply = if request["tools"].is_array() {
+        log.lock().unwrap().asked = Some(tokio::time::Instant::now());
+        decide(&log, &request)
+    } else {
+        log.lock().unwrap().titles += 1;
+        Reply::Text("A title".to_owned())
+    };
     let (delta, finish) = match reply {
         Reply::Refused(status, message) => return (status, Json(json!({"error": {"message": message}}))).into_response(),
         Reply::Text(text) => {

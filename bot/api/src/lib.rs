@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
+    body::Bytes,
     extract::{Path, Query, State},
     http::{HeaderMap, StatusCode, header::AUTHORIZATION},
     response::{IntoResponse, Response},
     routing::get,
 };
-use longshore_session::{Event, SessionId, SessionRecord, Store, StoreError};
+use longshore_session::{ChannelId, Event, RepoName, SessionId, SessionRecord, SlackUserId, Store, StoreError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
@@ -36,6 +37,10 @@ pub struct Api {
     pub not_ready: watch::Receiver<Vec<String>>,
     /// The latest warm-up signals, newest first.
     pub warmups: Reported,
+    /// What the warm pool is about, as an object.
+    pub pool: Reported,
+    /// Hears that somebody is about to ask.
+    pub typing: Told,
 }
 
 /// What somebody else keeps, told as it stands when it is asked for.
@@ -51,6 +56,35 @@ impl Reported {
 impl std::fmt::Debug for Reported {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Reported(…)")
+    }
+}
+
+/// Somebody is writing a prompt in some client.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Typing {
+    /// Whose prompt it will be.
+    pub user: SlackUserId,
+    pub channel: Option<ChannelId>,
+    /// What it is about, where the client knows.
+    pub repository: Option<RepoName>,
+    /// What stands there so far. Neither stored nor logged.
+    pub text: Option<String>,
+}
+
+/// Whoever is told of something; the error is for whoever told it.
+#[derive(Clone)]
+pub struct Told(Arc<dyn Fn(Typing) -> Result<(), String> + Send + Sync>);
+
+impl Told {
+    pub fn new(hear: impl Fn(Typing) -> Result<(), String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hear))
+    }
+}
+
+impl std::fmt::Debug for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Told(…)")
     }
 }
 
@@ -78,8 +112,9 @@ pub fn router(api: Api) -> Router {
         .route("/sessions/{id}", get(page::page))
         .route("/sessions.css", get(page::style))
         .route("/v1/images", get(images))
+        .route("/v1/pool", get(pool))
         .route("/v1/sessions", get(sessions))
-        .route("/v1/warmups", get(warmups))
+        .route("/v1/warmups", get(warmups).post(warm))
         .route("/v1/sessions/{id}", get(session))
         .route("/v1/sessions/{id}/events", get(events))
         .with_state(api)
@@ -90,6 +125,8 @@ enum Refusal {
     /// No token, or not ours.
     Unauthorized,
     NotFound,
+    /// What was sent makes no sense, in words.
+    Unusable(String),
     Store(StoreError),
 }
 
@@ -102,6 +139,7 @@ impl From<StoreError> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, what) = match self {
+            Self::Unusable(why) => return (StatusCode::BAD_REQUEST, Json(json!({ "error": why }))).into_response(),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "show the API token as `Authorization: Bearer …` (`http.api_token_env`)"),
             Self::NotFound => (StatusCode::NOT_FOUND, "there is no such session"),
             Self::Store(error) => {
@@ -143,6 +181,30 @@ async fn images(State(api): State<Api>, headers: HeaderMap) -> Result<Json<Value
 async fn warmups(State(api): State<Api>, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
     api.admit(&headers)?;
     Ok(Json(json!({ "warmups": (api.warmups.0)() })))
+}
+
+/// A client tells that somebody is about to ask. Answered at once; what is made of it shows in the list.
+async fn warm(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Result<Response, Refusal> {
+    api.admit(&headers)?;
+    let typing = serde_json::from_slice(&body).map_err(|error| Refusal::Unusable(format!("the body is no warm-up: {error}")))?;
+    (api.typing.0)(typing).map_err(Refusal::Unusable)?;
+    Ok(StatusCode::ACCEPTED.into_response())
+}
+
+/// The sandboxes of the warm pool, oldest first, and how many each repository shall have.
+async fn pool(State(api): State<Api>, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
+    api.admit(&headers)?;
+    let entries = api.store.pooled().await?;
+    let entries: Vec<Value> = entries
+        .into_iter()
+        .map(|entry| {
+            let ready = entry.ready.map(|ready| json!({ "since": ready.at, "model": ready.model }));
+            json!({ "sandbox": entry.sandbox, "repository": entry.repo, "image": entry.image, "created": entry.created, "ready": ready })
+        })
+        .collect();
+    let mut answer = (api.pool.0)();
+    answer["entries"] = Value::Array(entries);
+    Ok(Json(answer))
 }
 
 async fn sessions(State(api): State<Api>, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
@@ -222,12 +284,27 @@ mod tests {
         let (_keep, not_ready) = watch::channel(not_ready.iter().map(|reason| (*reason).to_owned()).collect());
         let pages = PageKeys::new(|session| format!("key of {session}"));
         let warmups = Reported::new(|| json!([]));
-        let api = Api { store, token: token.map(ApiToken::new), pages, not_ready, warmups };
-        let mut request = Request::get(path);
+        let pool = Reported::new(|| json!({}));
+        let typing = Told::new(|typing| if typing.text.is_some() { Ok(()) } else { Err("say something".to_owned()) });
+        let api = Api { store, token: token.map(ApiToken::new), pages, not_ready, warmups, pool, typing };
+        let (mut request, body) = match path.split_once(' ') {
+            Some((path, body)) => (Request::post(path), Body::from(body.to_owned())),
+            None => (Request::get(path), Body::empty()),
+        };
         if let Some(shown) = shown {
             request = request.header(AUTHORIZATION, format!("Bearer {shown}"));
         }
-        router(api).oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status()
+        router(api).oneshot(request.body(body).unwrap()).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn a_client_tells_who_is_writing() {
+        let typing = "/v1/warmups {\"user\": \"U1\", \"text\": \"the cart\"}";
+        assert_eq!(status(Some("t"), typing, Some("t"), &[]).await, StatusCode::ACCEPTED);
+        assert_eq!(status(Some("t"), typing, Some("x"), &[]).await, StatusCode::UNAUTHORIZED);
+        for unusable in ["{\"user\": \"U1\"}", "{\"user\": \"not one\"}", "{\"user\": \"U1\", \"word\": 1}", "no"] {
+            assert_eq!(status(Some("t"), &format!("/v1/warmups {unusable}"), Some("t"), &[]).await, StatusCode::BAD_REQUEST, "{unusable}");
+        }
     }
 
     #[tokio::test]
@@ -240,6 +317,8 @@ mod tests {
         assert_eq!(status(Some("t"), "/v1/images", None, &[]).await, StatusCode::UNAUTHORIZED);
         assert_eq!(status(Some("t"), "/v1/warmups", Some("t"), &[]).await, StatusCode::OK);
         assert_eq!(status(Some("t"), "/v1/warmups", None, &[]).await, StatusCode::UNAUTHORIZED);
+        assert_eq!(status(Some("t"), "/v1/pool", Some("t"), &[]).await, StatusCode::OK);
+        assert_eq!(status(Some("t"), "/v1/pool", None, &[]).await, StatusCode::UNAUTHORIZED);
         assert_eq!(status(Some("t"), "/v1/sessions/s-none", Some("t"), &[]).await, StatusCode::NOT_FOUND);
         assert_eq!(status(Some("t"), "/v1/sessions/..%2f", Some("t"), &[]).await, StatusCode::NOT_FOUND);
     }
@@ -250,7 +329,9 @@ mod tests {
         let store = Store::open(folder.path(), Arc::new(ManualClock::at(Timestamp(1)))).unwrap();
         let (_keep, not_ready) = watch::channel(Vec::new());
         let pages = PageKeys::new(|session| format!("key-of-{session}"));
-        let router = router(Api { store, token: None, pages, not_ready, warmups: Reported::new(|| json!([])) });
+        let nothing = Reported::new(|| json!([]));
+        let typing = Told::new(|_| Ok(()));
+        let router = router(Api { store, token: None, pages, not_ready, warmups: nothing.clone(), pool: nothing, typing });
         for path in
             ["/sessions/s-none", "/sessions/s-none?key=", "/sessions/s-none?key=key-of-s-other", "/sessions/s-none?key=key-of-s-none"]
         {

@@ -1,5 +1,6 @@
 //! `/llm/…`: model requests go to the configured provider with the service's key, and come back as the provider sends them.
 
+mod priming;
 mod reading;
 mod watched;
 
@@ -136,6 +137,9 @@ impl Shared {
         if pass.llm == LlmRight::None {
             return Err(Refusal::no_right());
         }
+        if pass.llm == LlmRight::Priming {
+            return Ok(self.prime(dialect, &pass, body).await?.map(|body| HeldBody::wrap(body, slot)));
+        }
         let provider = self.llm.of(dialect).ok_or_else(|| Refusal::no_provider(dialect))?;
         if let Spending::Spent { message } = self.parts.budget.spending(&pass) {
             return Err(Refusal::new(StatusCode::PAYMENT_REQUIRED, "budget_spent", message));
@@ -241,7 +245,8 @@ fn model_of(pass: &Pass, body: &[u8]) -> Result<Option<String>, Refusal> {
     })?;
     match &pass.llm {
         LlmRight::None => Err(Refusal::no_right()),
-        LlmRight::AnyModel => Ok(asked.model),
+        // The answer is the gateway's own.
+        LlmRight::AnyModel | LlmRight::Priming => Ok(asked.model),
         LlmRight::Only(models) => match asked.model {
             Some(model) if models.contains(&model) => Ok(Some(model)),
             other => {

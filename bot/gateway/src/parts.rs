@@ -167,6 +167,8 @@ pub enum LlmEventKind {
         outcome: LlmOutcome,
         took: Duration,
     },
+    /// The gateway itself answered, for [`crate::LlmRight::Priming`]. Such a request has no other event.
+    Primed { model: Option<String> },
 }
 
 /// How the answer's body ended.

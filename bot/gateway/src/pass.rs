@@ -102,6 +102,9 @@ pub enum LlmRight {
     None,
     AnyModel,
     Only(Vec<String>),
+    /// Every model answers, but it is the gateway that does: nothing goes upstream and nothing is spent. For an agent that is warmed up before it
+    /// has anything to do.
+    Priming,
 }
 
 /// Whether a sandbox is offered tools over MCP.

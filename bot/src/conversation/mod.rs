@@ -27,6 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use attach::{Attachment, attach_file};
 pub use easel::Easel;
+pub use prepare::discard;
 pub use view::Standing;
 pub use work::shortened;
 

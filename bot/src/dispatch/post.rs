@@ -83,7 +83,8 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
         // Routing reads what was said before a session's first prompt.
         None => Vec::new(),
     };
-    if called == Called::Yes {
+    // A session that is there has a sandbox of its own, or gets its own back.
+    if called == Called::Yes && session.is_none() {
         warmup::notice(app, Sign::PromptArrived, &post.user, Some(&post.channel), Some(post.text.clone()));
     }
     let prompt = Prompt {

@@ -403,15 +403,7 @@ impl Store {
     }
 
     pub async fn put_sandbox(&self, record: SandboxRecord) -> Result<(), StoreError> {
-        self.write(Database::Central, move |db| {
-            db.execute(
-                "INSERT INTO sandboxes (id, session, body, created) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (id) DO UPDATE SET body = excluded.body",
-                params![record.id.as_str(), record.session.as_str(), record.body.to_string(), record.created.0],
-            )
-            .map(drop)
-        })
-        .await
+        self.write(Database::Central, move |db| put_sandbox(db, &record)).await
     }
 
     pub async fn forget_sandbox(&self, id: SandboxId) -> Result<(), StoreError> {
@@ -434,6 +426,15 @@ impl Store {
         })
         .await
     }
+}
+
+pub(super) fn put_sandbox(db: &Connection, record: &SandboxRecord) -> rusqlite::Result<()> {
+    db.execute(
+        "INSERT INTO sandboxes (id, session, body, created) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+        params![record.id.as_str(), record.session.as_str(), record.body.to_string(), record.created.0],
+    )
+    .map(drop)
 }
 
 fn put_ask(db: &Connection, ask: &Ask, now: Timestamp) -> rusqlite::Result<()> {

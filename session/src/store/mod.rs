@@ -8,6 +8,7 @@ mod central;
 mod moves;
 mod outbox;
 mod people;
+mod pool;
 mod schema;
 mod sessions;
 mod writer;
@@ -24,6 +25,7 @@ pub use central::{Ask, AskState, Delivered, Delivery, DeliveryKind, ImageRecord,
 pub use moves::{Lesson, MovedSession, Pick};
 pub use outbox::{OutboxDraft, OutboxLane, OutboxOwner, OutboxRow, Sending};
 pub use people::{PersonDefaults, PullRequestStyle};
+pub use pool::{PoolClaim, PoolReady, PoolRecord};
 pub use sessions::{AgentCursor, Append, StoredEvent};
 
 use crate::{Clock, SessionId};

@@ -390,3 +390,18 @@ async fn sessions_are_found_by_who_began_them_and_by_their_channel() {
     assert_eq!(ids(within("C1", 1).await.unwrap()), ["s-1"]);
     assert_eq!(ids(within("C2", 10).await.unwrap()), ["s-2"]);
 }
+
+#[tokio::test]
+async fn sessions_begun_lately_are_counted_by_repository() {
+    let bench = bench();
+    for (number, created) in [4, 6, 7].into_iter().enumerate() {
+        let id = PromptId::parse(format!("p-{number}")).unwrap();
+        let mut ask = ask();
+        ask.prompt.id = id.clone();
+        bench.store.put_ask(ask).await.unwrap();
+        let begun = SessionRecord { created: Timestamp(created), ..record(&format!("s-{number}")) };
+        assert!(bench.store.begin_session(id, begun).await.unwrap().is_some());
+    }
+    assert_eq!(bench.store.sessions_since(Timestamp(6)).await.unwrap(), [(RepoName::parse("acme/shop").unwrap(), 2)]);
+    assert_eq!(bench.store.sessions_since(Timestamp(8)).await.unwrap(), []);
+}

@@ -76,6 +76,10 @@ allow_private = [{ranges}]
 base = {base_image}
 registry = {registry}
 
+# Whoever is not told about it does without.
+[pool]
+max = 0
+
 [http]
 listen = "127.0.0.1:{http_port}"
 api_token_env = "LONGSHORE_API_TOKEN"

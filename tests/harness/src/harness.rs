@@ -421,6 +421,8 @@ fn write_manifests(options: &Options, catalogue: &Catalogue, folder: &Path) -> R
     let manifests = folder.join("repositories");
     std::fs::create_dir_all(&manifests)?;
     for (repository, text) in &texts {
+        let pool = options.pool.get(repository).map_or_else(String::new, |size| format!("\n[pool]\nsize = {size}\n"));
+        let text = format!("{text}{pool}");
         std::fs::write(manifests.join(format!("{}.toml", repository.replace('/', "-"))), text)?;
     }
     Ok(texts)

@@ -111,6 +111,8 @@ pub struct Options {
     pub linked: Vec<String>,
     /// Whole manifests by repository, in place of those in `manifests/repositories`, or beside them.
     pub manifests: BTreeMap<String, String>,
+    /// How many sandboxes shall wait for a repository. No image differs for it; `configuration` must let there be any (`[pool] max`).
+    pub pool: BTreeMap<String, u32>,
     /// TOML that is laid over the configuration: tables are merged, everything else is replaced.
     pub configuration: String,
     /// Variables of the service's process, on top of its secrets.
@@ -149,6 +151,7 @@ impl Options {
             model: ModelChoice::Scripted { pace: Pace::default() },
             ranker: Ranker::Model,
             manifests: BTreeMap::new(),
+            pool: BTreeMap::new(),
             configuration: String::new(),
             environment: Vec::new(),
             images: ImageCache::Use,

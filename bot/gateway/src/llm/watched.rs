@@ -22,6 +22,11 @@ use crate::{
 
 static NEXT_REQUEST: AtomicU64 = AtomicU64::new(1);
 
+/// The number of a new request.
+pub(super) fn next_request() -> u64 {
+    NEXT_REQUEST.fetch_add(1, Ordering::Relaxed)
+}
+
 /// One request under observation. Ends its story when it is dropped, if nobody did before.
 pub(super) struct Watch {
     observer: Arc<dyn LlmObserver>,
@@ -42,7 +47,7 @@ impl Watch {
         let watch = Self {
             observer,
             sandbox,
-            request: NEXT_REQUEST.fetch_add(1, Ordering::Relaxed),
+            request: next_request(),
             began: Instant::now(),
             asked_model: model.clone(),
             dialect,

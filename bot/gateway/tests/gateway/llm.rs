@@ -304,3 +304,25 @@ async fn a_shutdown_has_an_end() {
     assert!(open.bytes().await.is_err());
     drop(feed);
 }
+
+#[tokio::test]
+async fn an_agent_that_is_warmed_up_is_answered_here_and_costs_nothing() {
+    // There is no provider at all.
+    let world = world(|config| config.openai = None).await;
+    world.change(|pass| pass.llm = LlmRight::Priming);
+    let answer = world.post("/llm/v1/chat/completions").json(&asked()).send().await.unwrap();
+    assert_eq!((answer.status(), answer.headers()["content-type"].to_str().unwrap()), (StatusCode::OK, "text/event-stream"));
+    let text = answer.text().await.unwrap();
+    let events: Vec<&str> = text.split_terminator("\n\n").map(|event| event.strip_prefix("data: ").unwrap()).collect();
+    let [said, end, "[DONE]"] = events[..] else { panic!("{text}") };
+    let (said, end): (Value, Value) = (serde_json::from_str(said).unwrap(), serde_json::from_str(end).unwrap());
+    assert_eq!((&said["choices"][0]["delta"]["content"], &said["model"]), (&json!("ok"), &json!("m-1")));
+    assert_eq!(end["choices"][0]["finish_reason"], "stop");
+    let whole: Value = world.post("/llm/v1/chat/completions").json(&json!({ "model": "m-2" })).send().await.unwrap().json().await.unwrap();
+    assert_eq!(whole["choices"][0]["message"]["content"], "ok");
+    let heard = world.heard.wait_for(2).await;
+    let kinds: Vec<_> = heard.iter().map(|event| event.kind.clone()).collect();
+    let primed = |model: &str| LlmEventKind::Primed { model: Some(model.to_owned()) };
+    assert_eq!(kinds, [primed("m-1"), primed("m-2")]);
+    assert_eq!(refused(&world, "/llm/anthropic/v1/messages", &asked()).await.0, 501);
+}

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
-use longshore_agent::{Agent, AgentError, AgentSettings, Carrier, ContentBlock, Cursor, PromptState, StartSession};
+use longshore_agent::{Agent, AgentError, AgentSettings, Carrier, ContentBlock, Cursor, PromptState};
 use longshore_sandbox::Exit;
 use longshore_session::{Activity, AgentCursor, Command, Phase, Prompt, SandboxId, TurnFailure, TurnId};
 use tokio::time::Instant;
@@ -43,6 +43,10 @@ impl Actor {
             if let (Ok(()), Some(unread)) = (took, unread) {
                 batch.outbox.push(self.owed(unread.render(), "notice", format!("{}:unread:{turn}", self.record.id))?);
             }
+        }
+        if let Some(offset) = prepared.unheard {
+            // What its agent wrote before this session is not read.
+            batch.cursor = Some(AgentCursor { sandbox: prepared.sandbox.clone(), offset, agent_session: None });
         }
         // Stopped meanwhile: the sandbox stays for the next prompt.
         let _ = self.decide(&mut batch, Command::SandboxReady { turn, sandbox: prepared.sandbox, origin: prepared.origin });
@@ -185,8 +189,7 @@ impl Actor {
         }
         match self.attach(&sandbox).await {
             Ok(agent) => {
-                let mcp_servers = vec![self.app.sandboxes.mcp_server(&sandbox)];
-                let start = StartSession { cwd: "/workspace".into(), mcp_servers, resume: None };
+                let start = self.app.sandboxes.conversation(&sandbox);
                 self.link = Link::Starting { agent: Box::new(agent), sandbox, start };
                 Ok(())
             }

@@ -22,6 +22,8 @@ use crate::app::App;
 pub struct Prepared {
     pub sandbox: SandboxId,
     pub origin: SandboxOrigin,
+    /// Bytes of its agent's output that are not the session's, where there are any.
+    pub unheard: Option<u64>,
     /// The prompt's files, as far as they could be had.
     pub files: Vec<TakenFile>,
     pub reached: Vec<(Phase, Timestamp)>,
@@ -31,10 +33,10 @@ pub struct Prepared {
 pub async fn prepare(app: Arc<App>, record: SessionRecord, prompt: Prompt, kept: Option<SandboxId>) -> Result<Prepared, TurnFailure> {
     let Some(manifest) = app.manifest(&record.repo) else { return Err(no_manifest(&record)) };
     let (obtained, fetched) = tokio::join!(obtain(&app, &record, manifest, kept), files::fetch(&app, &prompt));
-    let Obtained { sandbox, origin } = obtained?;
+    let Obtained { sandbox, origin, unheard } = obtained?;
     let reached = vec![(Phase::SandboxReady, app.clock.now())];
     match files::place(&app, &sandbox, &prompt, fetched).await {
-        Ok(files) => Ok(Prepared { sandbox, origin, files, reached }),
+        Ok(files) => Ok(Prepared { sandbox, origin, unheard, files, reached }),
         Err(failure) => {
             if origin != SandboxOrigin::Kept {
                 discard(&app, &sandbox).await;

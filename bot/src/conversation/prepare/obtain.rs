@@ -1,4 +1,4 @@
-//! A session's sandbox: the one that it still has, or a new one from the promoted image.
+//! A session's sandbox: the one that it still has, one that waited in the pool, or a new one from the promoted image.
 
 use std::net::IpAddr;
 
@@ -6,13 +6,15 @@ use longshore_sandbox::{EngineError, ImageRef, Process, SandboxState, StartSandb
 use longshore_session::{RepositoryManifest, SandboxId, SandboxOrigin, SandboxRecord, SessionRecord, TurnFailure};
 
 use super::{failure, stored};
-use crate::{app::App, home, images::NotReady};
+use crate::{app::App, home, images::NotReady, pool};
 
 /// A sandbox whose agent can be prompted.
 #[derive(Debug)]
 pub struct Obtained {
     pub sandbox: SandboxId,
     pub origin: SandboxOrigin,
+    /// Bytes of its agent's output that are not the session's, where there are any.
+    pub unheard: Option<u64>,
 }
 
 /// `kept` is the sandbox that the session still has, if it has one.
@@ -24,13 +26,17 @@ pub async fn obtain(
 ) -> Result<Obtained, TurnFailure> {
     if let Some(sandbox) = kept {
         match wake(app, &sandbox).await {
-            Ok(Some(_)) => return Ok(Obtained { sandbox, origin: SandboxOrigin::Kept }),
+            Ok(Some(_)) => return Ok(Obtained { sandbox, origin: SandboxOrigin::Kept, unheard: None }),
             // It ended between two turns, perhaps in this very moment: a new one takes its place.
             Ok(None) | Err(TurnFailure::SandboxKilled { .. }) => {}
             Err(failure) => return Err(failure),
         }
     }
-    Ok(Obtained { sandbox: start(app, record, manifest).await?, origin: SandboxOrigin::Started })
+    let model = model(app, record).await?;
+    if let Some(claimed) = pool::claim(app, record, &model).await.map_err(|error| stored(&error))? {
+        return Ok(Obtained { sandbox: claimed.sandbox, origin: SandboxOrigin::Claimed, unheard: Some(claimed.output) });
+    }
+    Ok(Obtained { sandbox: start(app, record, manifest, &model).await?, origin: SandboxOrigin::Started, unheard: None })
 }
 
 /// The address of a sandbox that still runs, resumed if it was paused.
@@ -65,7 +71,7 @@ pub async fn discard(app: &App, sandbox: &SandboxId) {
     }
 }
 
-async fn start(app: &App, record: &SessionRecord, manifest: &RepositoryManifest) -> Result<SandboxId, TurnFailure> {
+async fn start(app: &App, record: &SessionRecord, manifest: &RepositoryManifest, model: &str) -> Result<SandboxId, TurnFailure> {
     let reference = app.images.ready(&record.repo).await.map_err(|not_ready| match not_ready {
         NotReady::Failed { detail } => TurnFailure::NoImage { detail },
         NotReady::ShuttingDown => TurnFailure::Internal,
@@ -81,7 +87,6 @@ async fn start(app: &App, record: &SessionRecord, manifest: &RepositoryManifest)
     };
     app.store.put_sandbox(row).await.map_err(|error| stored(&error))?;
     app.sandboxes.admit_session(&id, &record.id, manifest);
-    let model = model(app, record).await?;
     let started = app
         .engine
         .start(StartSandbox {
@@ -89,7 +94,7 @@ async fn start(app: &App, record: &SessionRecord, manifest: &RepositoryManifest)
             image,
             limits: manifest.limits,
             process: Process::Agent { argv: app.sandboxes.command() },
-            environment: app.sandboxes.session_environment(&id, &model),
+            environment: app.sandboxes.session_environment(&id, model),
             labels: vec![("session".to_owned(), record.id.to_string()), ("repository".to_owned(), record.repo.to_string())],
         })
         .await;

@@ -24,6 +24,7 @@ mod files;
 mod hold;
 mod home;
 mod over_http;
+mod pool;
 mod questions;
 mod queueing;
 mod reading;

@@ -1,0 +1,175 @@
+//! The warm pool: sandboxes whose agent is up and was asked something already, paused, with the base branch checked out. A session that begins
+//! claims one, and what is left to it is the prompt.
+//!
+//! A row of the store's table `pool` is the right to an entry (`longshore_session::PoolRecord`); nobody touches one whose row somebody else
+//! took. What is in memory here only makes better choices: it may be lost at any time.
+
+mod demand;
+mod fill;
+mod hold;
+mod keep;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use longshore_session::{PoolClaim, PoolReady, PoolRecord, RepoName, SandboxId, SessionRecord, SlackUserId, StoreError, Timestamp};
+use tokio::{
+    sync::{Notify, RwLock, watch},
+    time::Instant,
+};
+
+use self::hold::Hold;
+pub use self::{
+    hold::{Head, hear},
+    keep::{keep, readmit},
+};
+use crate::app::App;
+
+/// How long it is known who claimed: longer than a signal can take.
+const CLAIMS_KEPT: Duration = Duration::from_secs(600);
+
+/// A sandbox that a session has from the pool.
+#[derive(Debug)]
+pub struct Claimed {
+    pub sandbox: SandboxId,
+    /// Bytes of its agent's output that are not the session's.
+    pub output: u64,
+}
+
+/// What is known of the pool beside its rows.
+#[derive(Default)]
+pub struct Pool {
+    state: Mutex<State>,
+    /// Something changed that the upkeep should see to.
+    changed: Notify,
+    /// Whoever pauses an entry writes, whoever claims one reads: what a session has must not be paused any more.
+    pausing: RwLock<()>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Being made by this process, with the model requests of their priming that were answered. Others that are not ready are left from a crash.
+    making: HashMap<SandboxId, watch::Sender<u32>>,
+    /// The image that new entries are started from.
+    images: BTreeMap<RepoName, String>,
+    /// How many entries each repository shall have.
+    targets: BTreeMap<RepoName, usize>,
+    claimed: Option<Instant>,
+    holds: HashMap<SlackUserId, Hold>,
+    /// When somebody's session last came for a sandbox: a signal from before that came too late.
+    claims: HashMap<SlackUserId, Timestamp>,
+    /// Repositories that somebody may be about to ask for, and when that showed.
+    expected: HashMap<RepoName, Timestamp>,
+    failures: HashMap<RepoName, Failures>,
+}
+
+/// Attempts to make an entry that failed in a row.
+#[derive(Debug, Clone, Copy)]
+struct Failures {
+    count: u32,
+    last: Timestamp,
+}
+
+impl Pool {
+    /// The gateway answered a model request of an agent that is being primed.
+    pub fn primed(&self, sandbox: &SandboxId) {
+        if let Some(answered) = self.lock().making.get(sandbox) {
+            answered.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// There may be something to do.
+    pub fn nudge(&self) {
+        self.changed.notify_one();
+    }
+
+    /// How many entries each repository shall have, for whoever wants to know.
+    pub fn targets(&self) -> BTreeMap<RepoName, usize> {
+        self.lock().targets.clone()
+    }
+
+    /// What is kept awake, and for whom.
+    pub fn held(&self) -> BTreeMap<SlackUserId, Vec<SandboxId>> {
+        self.lock().holds.iter().map(|(user, hold)| (user.clone(), hold.entries.clone())).collect()
+    }
+
+    fn is_held(&self, sandbox: &SandboxId) -> bool {
+        self.lock().holds.values().any(|hold| hold.entries.contains(sandbox))
+    }
+
+    /// What a claim for this person takes first, what it takes last, and the newest image. From then on nothing is held for that person.
+    fn preferences(&self, repo: &RepoName, user: &SlackUserId, now: Timestamp) -> (Vec<SandboxId>, Vec<SandboxId>, Option<String>) {
+        let mut state = self.lock();
+        let spared = hold::held_by_others(&state.holds, user);
+        let held = state.holds.remove(user).map(|hold| hold.entries).unwrap_or_default();
+        state.claims.retain(|_, claimed| now.since(*claimed) < CLAIMS_KEPT);
+        state.claims.insert(user.clone(), now);
+        (held, spared, state.images.get(repo).cloned())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing under this lock leaves a half-made state behind.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A warm sandbox for the session, running, with its token bound. None where none waits. One that died while it waited is passed over.
+pub async fn claim(app: &App, record: &SessionRecord, model: &str) -> Result<Option<Claimed>, StoreError> {
+    let Some(manifest) = app.manifest(&record.repo) else { return Ok(None) };
+    if app.config.pool.bound() == 0 {
+        return Ok(None);
+    }
+    let (held, spared, image) = app.pool.preferences(&record.repo, &record.owner, app.clock.now());
+    let (session, repo) = (record.id.clone(), record.repo.clone());
+    let claim = PoolClaim { session, repo, model: model.to_owned(), held, spared, image };
+    loop {
+        let claim = claim.clone();
+        let begun = Instant::now();
+        let _not_paused = app.pool.pausing.read().await;
+        let Some(PoolRecord { sandbox, created, ready: Some(ready), .. }) = app.store.claim_pooled(claim).await? else { return Ok(None) };
+        app.pool.lock().claimed = Some(begun);
+        app.pool.nudge();
+        let PoolReady { address, output, .. } = ready;
+        app.sandboxes.admit_session(&sandbox, &record.id, manifest);
+        app.sandboxes.bind(&sandbox, address);
+        match app.engine.resume(&sandbox).await {
+            Ok(()) => {
+                let waited = app.clock.now().since(created);
+                tracing::info!(%sandbox, took_ms = begun.elapsed().as_millis(), waited_s = waited.as_secs(), "claimed a sandbox");
+                return Ok(Some(Claimed { sandbox, output }));
+            }
+            Err(error) => {
+                tracing::warn!(%sandbox, %error, "a sandbox of the pool is not to be used; the next one is taken");
+                crate::conversation::discard(app, &sandbox).await;
+            }
+        }
+    }
+}
+
+/// Takes an entry away for good, unless somebody else has it meanwhile.
+async fn remove(app: &App, sandbox: &SandboxId) -> Result<(), StoreError> {
+    if app.store.take_pooled(sandbox.clone()).await? {
+        app.sandboxes.release(sandbox);
+        if let Err(error) = app.engine.remove(sandbox).await {
+            tracing::warn!(%sandbox, %error, "cannot remove a sandbox of the pool; the next start sweeps it");
+        }
+    }
+    Ok(())
+}
+
+/// Lets an entry sleep, unless a session has it meanwhile.
+async fn pause(app: &App, sandbox: &SandboxId) -> anyhow::Result<()> {
+    let _nobody_claims = app.pool.pausing.write().await;
+    if !app.pool.is_held(sandbox) && app.store.pooled().await?.iter().any(|row| row.sandbox == *sandbox) {
+        app.engine.pause(sandbox).await?;
+    }
+    Ok(())
+}
+
+/// The wait after the given number of failures.
+fn back_off(failures: u32) -> Duration {
+    Duration::from_secs(60) * 2u32.saturating_pow(failures.saturating_sub(1).min(5))
+}
