@@ -171,6 +171,17 @@ impl Service {
         }
         serde_json::from_str(&text).with_context(|| format!("GET {path} answers what is no JSON"))
     }
+
+    /// Tells the service's API something, with the API token.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<()> {
+        let request = self.client.post(format!("http://{}{path}", self.http)).bearer_auth(&self.api_token).timeout(ANSWER_LIMIT);
+        let answer = request.body(body.to_string()).send().await.with_context(|| format!("POST {path}"))?;
+        let status = answer.status();
+        if !status.is_success() {
+            bail!("POST {path} answers {status}: {}", answer.text().await?);
+        }
+        Ok(())
+    }
 }
 
 /// The file in a run's folder that holds the service's process id.

@@ -6,10 +6,11 @@ use anyhow::{Context, Result, ensure};
 use longshore_emulators::model::Script;
 use longshore_harness::{Harness, Options};
 use longshore_session::{Event, Phase, SandboxOrigin};
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::{
-    hold::{docker, play},
+    hold::{docker, host_shell, play},
     stage::tell_alone,
     thread::Thread,
 };
@@ -62,6 +63,27 @@ fn asked(harness: &Harness, words: &str) -> usize {
     harness.model().requests().iter().filter(|request| request.body["messages"].to_string().contains(words)).count()
 }
 
+/// A thread whose turn is done, and where its sandbox came from.
+async fn answered(harness: &Harness, user: &str, words: &str) -> Result<(String, SandboxOrigin)> {
+    play(harness, Script::for_prompt(words).say("It is done."));
+    let thread = Thread::open(harness, user, ROOM, &format!("@longshore {words}, in {SHOP}"))?;
+    thread.done(1).await?;
+    origin(&thread, 1).await
+}
+
+/// Waits until the engine says so of the sandbox.
+async fn becomes(harness: &Harness, sandbox: &str, wanted: &str) -> Result<()> {
+    let deadline = Instant::now() + FILLED;
+    loop {
+        let now = status(harness, sandbox).await?;
+        if now == wanted {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "{sandbox} stays {now}; the log ends with\n{}", harness.service.log_tail(30));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
 async fn status(harness: &Harness, sandbox: &str) -> Result<String> {
     let name = format!("{}-{sandbox}", harness.namespace());
     Ok(docker(&["inspect", "--format", "{{.State.Status}}", &name]).await?.trim().to_owned())
@@ -98,6 +120,103 @@ fn a_mention_claims_what_waits_and_the_pool_fills_again() {
 
         let refilled = wait_for(harness, |now| now.len() == 1 && now != entries).await?;
         assert_eq!(status(harness, &refilled[0]).await?, "paused");
+        Ok(())
+    });
+}
+
+#[test]
+fn two_at_once_get_two_and_what_died_is_passed_over() {
+    tell_alone(pooled(2), async |harness| {
+        let entries = wait_for(harness, |entries| entries.len() == 2).await?;
+        let (ana, ben) = tokio::try_join!(answered(harness, "U0ANA", "the first of two"), answered(harness, "U0BEN", "the second of two"))?;
+        assert_eq!((ana.1, ben.1), (SandboxOrigin::Claimed, SandboxOrigin::Claimed));
+        let mut claimed = [ana.0, ben.0];
+        claimed.sort();
+        let mut waited = entries.clone();
+        waited.sort();
+        assert_eq!(claimed[..], waited[..], "each has its own");
+
+        // Killed while they wait, and asked for before anybody may have noticed.
+        let doomed = wait_for(harness, |now| now.len() == 2).await?;
+        for sandbox in &doomed {
+            docker(&["rm", "--force", &format!("{}-{sandbox}", harness.namespace())]).await?;
+        }
+        let (sandbox, _) = answered(harness, "U0ANA", "after the fall").await?;
+        ensure!(!doomed.contains(&sandbox), "{sandbox} was killed");
+        wait_for(harness, |now| now.len() == 2 && doomed.iter().all(|gone| !now.contains(gone))).await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn what_waits_outlives_the_service_and_is_replaced_when_an_image_is_promoted() {
+    tell_alone(pooled(1), async |harness| {
+        let old = wait_for(harness, |entries| entries.len() == 1).await?;
+        harness.service.kill().await?;
+        harness.service.start().await?;
+        assert_eq!(waiting(harness).await?, old, "the same one waits still");
+        assert_eq!(status(harness, &old[0]).await?, "paused");
+
+        // The next start builds what is new, and that is claimed from meanwhile.
+        harness.service.terminate().await?;
+        let bare = harness.github.bare_path(SHOP)?;
+        let commit = "git -c user.name=Ben -c user.email=ben@example.com commit-tree -p main -m 'Say nothing new' main^{tree}";
+        host_shell(&format!("cd {} && git update-ref refs/heads/main $({commit})", bare.display())).await?;
+        harness.service.start().await?;
+        let (sandbox, from) = answered(harness, "U0ANA", "while it is rebuilt").await?;
+        assert_eq!((sandbox, from), (old[0].clone(), SandboxOrigin::Claimed));
+
+        let image = || async { Ok::<_, anyhow::Error>(harness.service.get("/v1/images").await?["images"][0]["image"].clone()) };
+        let deadline = Instant::now() + 2 * FILLED;
+        let head = harness.github.branch_head(SHOP, "main").await?.context("no branch")?;
+        while image().await?["commit"] != head.as_str() {
+            ensure!(Instant::now() < deadline, "nothing new was promoted: {}", harness.service.log_tail(30));
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        let promoted = image().await?["reference"].clone();
+        let deadline = Instant::now() + FILLED;
+        loop {
+            let pool = harness.service.get("/v1/pool").await?;
+            let entries = pool["entries"].as_array().context("no entries")?.clone();
+            let ready: Vec<_> = entries.iter().filter(|entry| !entry["ready"].is_null()).collect();
+            if entries.len() == 1 && ready.len() == 1 && ready[0]["image"] == promoted {
+                break;
+            }
+            ensure!(Instant::now() < deadline, "the old one stays: {pool:#}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let (_, from) = answered(harness, "U0BEN", "on the new image").await?;
+        assert_eq!(from, SandboxOrigin::Claimed);
+        Ok(())
+    });
+}
+
+#[test]
+fn who_types_finds_a_sandbox_awake_and_what_is_not_used_goes_back_to_sleep() {
+    let mut options = Options::samples(&[SHOP]);
+    // No size: nobody asked yet, so nothing waits.
+    options.configuration = "[pool]\nmax = 2\nmemory_mb = 4000\n".to_owned();
+    tell_alone(options, async |harness| {
+        let typing = json!({ "user": "U0ANA", "repository": SHOP });
+        assert_eq!(waiting(harness).await?, [""; 0]);
+        // Somebody who types makes one worth having.
+        harness.service.post("/v1/warmups", &typing).await?;
+        let entries = wait_for(harness, |entries| entries.len() == 1).await?;
+        assert_eq!(status(harness, &entries[0]).await?, "paused");
+
+        harness.service.post("/v1/warmups", &typing).await?;
+        becomes(harness, &entries[0], "running").await?;
+        let pool = harness.service.get("/v1/pool").await?;
+        assert_eq!(pool["held"], json!({ "U0ANA": entries }));
+        // Nobody asks.
+        becomes(harness, &entries[0], "paused").await?;
+        assert_eq!(waiting(harness).await?, entries);
+
+        // It is as good as before, for anybody.
+        let (sandbox, from) = answered(harness, "U0BEN", "after the hold").await?;
+        assert_eq!((sandbox, from), (entries[0].clone(), SandboxOrigin::Claimed));
+        let unknown = harness.service.post("/v1/warmups", &json!({ "user": "U0ANA", "repository": "acme/nothing" })).await;
+        ensure!(unknown.is_err_and(|error| error.to_string().contains("no repository acme/nothing")), "it is not said");
         Ok(())
     });
 }
