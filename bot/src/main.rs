@@ -8,6 +8,7 @@ mod doctor;
 mod gate;
 mod home;
 mod images;
+mod init;
 mod intake;
 mod outbox;
 mod overview;
@@ -53,6 +54,8 @@ enum Verb {
     Serve(ConfigArg),
     /// Check a configuration against the real services, and say what is missing and how to get it
     Doctor(ConfigArg),
+    /// Propose a repository's manifest, prove it by a build, and write it
+    Init(init::InitArgs),
     /// Measure how well repositories are worked out, over labelled requests; or show what was learnt
     Classify(ClassifyArgs),
 }
@@ -100,7 +103,9 @@ struct ClassifyArgs {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_log(cli.log_format);
+    // Whoever runs `init` looks at what it prints; the service's own log is for the service.
+    let usual = if matches!(cli.command, Verb::Init(_)) { "warn" } else { "info" };
+    start_log(cli.log_format, usual);
     // Two crypto providers would be linked otherwise, and TLS would not know which one to take.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::warn!("another crypto provider was installed first");
@@ -119,6 +124,7 @@ async fn run(command: Verb) -> Result<ExitCode> {
     match command {
         Verb::Serve(ConfigArg { config }) => serve::serve(&config).await.map(|()| ExitCode::SUCCESS),
         Verb::Doctor(ConfigArg { config }) => Ok(if doctor::doctor(&config).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+        Verb::Init(args) => init::init(args).await,
         Verb::Classify(args) => classify(args).await.map(|()| ExitCode::SUCCESS),
     }
 }
@@ -160,8 +166,8 @@ async fn classify(args: ClassifyArgs) -> Result<()> {
     Ok(())
 }
 
-fn start_log(format: LogFormat) {
-    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+fn start_log(format: LogFormat, usual: &str) {
+    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     // They log socket addresses, which hold a credential, and what people wrote; octocrab logs failures that are then logged where they end.
     for quiet in ["slack_morphism=off", "tungstenite=off", "tokio_tungstenite=off", "octocrab=off"] {
         if let Ok(directive) = quiet.parse() {

@@ -103,6 +103,11 @@ pub(super) fn suggestion(step: BuildStep, end: ExecEnd, output: &str) -> String 
         {
             "add the host that the log names to `egress` in the manifest: builds reach nothing else"
         }
+        ExecEnd::Exited(_)
+            if says(&["no name server answered", "etimedout", "read timed out", "connection timed out", "gateway timeout"]) =>
+        {
+            "the network was away or too slow: run it again"
+        }
         ExecEnd::Exited(127) => "install the missing program in `image.setup_root` (for instance `apt-get install -y …`)",
         ExecEnd::Exited(_) if says(&["command not found", ": not found"]) => {
             "install the missing program in `image.setup_root` (for instance `apt-get install -y …`)"

@@ -33,13 +33,22 @@ pub fn make_folder(namespace: &str) -> Result<PathBuf> {
 
 /// Takes away everything of a namespace. The service must not run any more.
 pub async fn take_away(namespace: &str, folder: &Path) -> Result<()> {
+    // `longshore init` has a namespace of its own, and takes it away itself unless it was killed.
+    if folder.join("data/init/carriers").exists() {
+        empty(&format!("{namespace}-init"), &folder.join("data/init/carriers")).await?;
+    }
+    empty(namespace, &folder.join("data/carriers")).await?;
+    std::fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))
+}
+
+async fn empty(namespace: &str, carriers: &Path) -> Result<()> {
     // Its own network and port suffice: nothing is started any more.
     let config = DockerConfig {
         socket: None,
         namespace: Namespace::parse(namespace)?,
         gateway_port: 7353,
         registry: None,
-        carriers: folder.join("data/carriers"),
+        carriers: carriers.to_owned(),
     };
     let engine = DockerEngine::connect(config).await.context("cannot clean up")?;
     engine.sweep(&HashSet::new()).await.context("cannot remove sandboxes")?;
@@ -56,8 +65,7 @@ pub async fn take_away(namespace: &str, folder: &Path) -> Result<()> {
             docker(&["image", "rm", "--force", id]).await?;
         }
     }
-    engine.remove_network().await.context("cannot remove the network")?;
-    std::fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))
+    engine.remove_network().await.context("cannot remove the network")
 }
 
 /// Takes away what runs left whose process was killed.

@@ -119,10 +119,10 @@ fn lay_over(whole: &mut Table, over: Table) {
     }
 }
 
-/// The addresses of hosts in the manifests' `egress` that are not public here, each as a range of one: behind a mirror or in a closed network, package
+/// The addresses of hosts in the manifests' `egress`, and of `more`, that are not public here, each as a range of one: behind a mirror or in a closed network, package
 /// registries have such addresses, and the gateway lets nobody reach those unless it is told to.
-pub async fn private_egress(manifests: &Path) -> Result<Vec<String>> {
-    let mut hosts = BTreeSet::new();
+pub async fn private_egress(manifests: &Path, more: &[String]) -> Result<Vec<String>> {
+    let mut hosts: BTreeSet<String> = more.iter().cloned().collect();
     for entry in std::fs::read_dir(manifests)? {
         let path = entry?.path();
         let manifest: Table = std::fs::read_to_string(&path)?.parse().unwrap_or_default();

@@ -97,7 +97,7 @@ impl Harness {
             model: &options.model,
             ranker: options.ranker,
             people: &linked,
-            allow_private: configuration::private_egress(&folder.join("repositories")).await?,
+            allow_private: configuration::private_egress(&folder.join("repositories"), &options.egress).await?,
             registry: &registry,
             base_image: BASE_IMAGE,
             overlay: &options.configuration,

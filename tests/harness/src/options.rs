@@ -113,6 +113,8 @@ pub struct Options {
     pub manifests: BTreeMap<String, String>,
     /// How many sandboxes shall wait for a repository. No image differs for it; `configuration` must let there be any (`[pool] max`).
     pub pool: BTreeMap<String, u32>,
+    /// Hosts that builds shall reach beside those of the manifests.
+    pub egress: Vec<String>,
     /// TOML that is laid over the configuration: tables are merged, everything else is replaced.
     pub configuration: String,
     /// Variables of the service's process, on top of its secrets.
@@ -152,6 +154,7 @@ impl Options {
             ranker: Ranker::Model,
             manifests: BTreeMap::new(),
             pool: BTreeMap::new(),
+            egress: Vec::new(),
             configuration: String::new(),
             environment: Vec::new(),
             images: ImageCache::Use,

@@ -41,6 +41,11 @@ impl Run {
 
 /// Runs `longshore` with these arguments, and with these variables alone.
 pub async fn run(arguments: &[&str], folder: &Path, variables: &[(&str, &str)]) -> Run {
+    run_within(LIMIT, arguments, folder, variables).await
+}
+
+/// The same, for what takes longer.
+pub async fn run_within(limit: Duration, arguments: &[&str], folder: &Path, variables: &[(&str, &str)]) -> Run {
     let mut command = Command::new(service_binary().unwrap());
     command
         .args(arguments)
@@ -53,7 +58,7 @@ pub async fn run(arguments: &[&str], folder: &Path, variables: &[(&str, &str)]) 
         .kill_on_drop(true);
     let (said, complained) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
     let mut child = command.stdout(said.try_clone().unwrap()).stderr(complained.try_clone().unwrap()).spawn().unwrap();
-    let ended = tokio::time::timeout(LIMIT, child.wait()).await;
+    let ended = tokio::time::timeout(limit, child.wait()).await;
     let text = |mut file: std::fs::File| {
         let mut text = String::new();
         file.rewind().unwrap();

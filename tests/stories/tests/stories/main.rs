@@ -23,6 +23,7 @@ mod direct;
 mod files;
 mod hold;
 mod home;
+mod init;
 mod over_http;
 mod pool;
 mod questions;
