@@ -172,7 +172,8 @@ fn start_service(draft: &mut Draft, failed: &Failed<'_>) -> Option<String> {
 fn leave_out_tests(draft: &mut Draft, failed: &Failed<'_>) -> Option<String> {
     // The check runs twice: in the build, and in a sandbox of the new image.
     let checks = failed.step == BuildStep::Check || draft.check_command().is_some_and(|check| check == failed.command);
-    if !checks || !matches!(failed.end, ExecEnd::Exited(_)) {
+    // A test that fails may leave a process that the runner waits for without end: what failed was told before.
+    if !checks || !matches!(failed.end, ExecEnd::Exited(_) | ExecEnd::TimedOut) {
         return None;
     }
     let (options, names) = if let Some(line) = draft.check.iter().find(|line| line.command.contains("-m pytest")) {

@@ -37,6 +37,7 @@ const SHOWN_COMMAND: usize = 100;
 
 /// Everything that a build wants, apart from a service that may run beside it: a namespace, a network, a gateway and a folder of its own.
 pub struct Prover {
+    docker: DockerConfig,
     engine: Arc<DockerEngine>,
     builder: ImageBuilder,
     sandboxes: Sandboxes,
@@ -72,7 +73,7 @@ impl Prover {
             bail!("another `longshore init` of this configuration runs: wait for its end");
         }
         let docker = DockerConfig { namespace: own_namespace(config)?, carriers: folder.join("carriers"), ..serve::docker_config(config)? };
-        let engine = Arc::new(DockerEngine::connect(docker).await?);
+        let engine = Arc::new(DockerEngine::connect(docker.clone()).await?);
         // What an earlier one left that was killed.
         engine.sweep(&HashSet::new()).await?;
         let models = Models { agent: &config.model.agent, small: &config.model.agent, sight: config.model.sight() };
@@ -91,7 +92,7 @@ impl Prover {
         let address = SocketAddr::new(engine.gateway_address(), config.sandboxes.gateway_port);
         serve::open_gateway(gateway, address, &tasks, &shutdown).await?;
         let builder = ImageBuilder::new(Arc::clone(&engine), serve::image_config(config)?);
-        Ok(Self { engine, builder, sandboxes, door, tasks, shutdown, folder, lock })
+        Ok(Self { docker, engine, builder, sandboxes, door, tasks, shutdown, folder, lock })
     }
 
     /// Builds in full, as at a repository's first round; `say` is told each command as it begins.
@@ -146,13 +147,15 @@ impl Prover {
         }
     }
 
-    /// Takes everything away again.
+    /// Takes everything away again, also a build that was broken off.
     pub async fn close(self) -> Result<()> {
-        self.engine.sweep(&HashSet::new()).await?;
+        // One that knows of no build under way, which a sweep would leave alone.
+        let engine = DockerEngine::connect(self.docker).await?;
+        engine.sweep(&HashSet::new()).await?;
         self.shutdown.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        self.engine.remove_network().await?;
+        engine.remove_network().await?;
         let _ = std::fs::remove_dir_all(self.folder.join("carriers"));
         Ok(())
     }

@@ -116,3 +116,14 @@ fn a_database_that_nobody_answers_for_is_started() {
     assert!(said.starts_with("Redis runs") && draft.text().unwrap().contains("[[image.services]]"), "{said}");
     assert_eq!(adapt(&mut draft, &failed(BuildStep::Check, &command, output)), None);
 }
+
+#[test]
+fn a_runner_that_hangs_after_its_summary_has_told_what_failed() {
+    let mut draft = python();
+    let command = draft.check_command().unwrap();
+    let output = "FAILED tests/test_pool.py::TestPool::test_reap - AssertionError\n1 failed, 780 passed in 209.00s\n";
+    let failure = Failed { end: ExecEnd::TimedOut, ..failed(BuildStep::Check, &command, output) };
+    assert!(adapt(&mut draft, &failure).unwrap().contains("test_reap"));
+    let silent = Failed { end: ExecEnd::TimedOut, ..failed(BuildStep::Check, &command, "...\n") };
+    assert_eq!(adapt(&mut python(), &silent), None);
+}

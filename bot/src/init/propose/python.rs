@@ -14,6 +14,8 @@ const MARKERS: [&str; 6] = ["pyproject.toml", "setup.py", "setup.cfg", "requirem
 /// Debian 12's.
 const DEBIAN_MINOR: u32 = 11;
 const PYTHON: &str = ".venv/bin/python";
+/// With the programs of the environment in reach: tests commonly start the package's own.
+const ACTIVATED: &str = ". .venv/bin/activate && python";
 
 /// Packages that build against a library of the system's where PyPI has no wheel for them.
 const SYSTEM_LIBRARIES: [(&str, &[&str]); 6] = [
@@ -115,7 +117,7 @@ fn pip(at: Project<'_>, needs: &Needs, draft: &mut Draft) {
 fn check(at: Project<'_>, needs: &Needs, tool: Tool, draft: &mut Draft) {
     let tests: Vec<(&str, &str)> = at.texts().filter(|(path, _)| path.ends_with(".py") && path.contains("test")).collect();
     if at.has("manage.py") && !needs.pytest {
-        draft.check(at.command(format!("{PYTHON} manage.py test")), "");
+        draft.check(at.command(format!("{ACTIVATED} manage.py test")), "");
         return;
     }
     let imports_pytest = tests.iter().any(|(_, text)| text.contains("import pytest") || text.contains("from pytest"));
@@ -126,12 +128,15 @@ fn check(at: Project<'_>, needs: &Needs, tool: Tool, draft: &mut Draft) {
         if tool == Tool::Pip && !missing.is_empty() {
             draft.setup(at.command(format!("{PYTHON} -m pip install -q {}", missing.join(" "))), "What its tests are run with.");
         }
-        draft.check(at.command(format!("{PYTHON} -m pytest -q")), "");
+        draft.check(at.command(format!("{ACTIVATED} -m pytest -q")), "");
     } else if has_tests {
         let from = if at.paths().any(|path| path.starts_with("tests/")) && !at.has("tests/__init__.py") { " -s tests -t ." } else { "" };
-        draft.check(at.command(format!("{PYTHON} -m unittest discover -q{from}")), "");
+        draft.check(at.command(format!("{ACTIVATED} -m unittest discover -q{from}")), "");
     } else if let Some(package) = package(at) {
-        draft.check(at.command(format!("{PYTHON} -c 'import {package}'")), "No tests were found: this shows only that it can be imported.");
+        draft.check(
+            at.command(format!("{ACTIVATED} -c 'import {package}'")),
+            "No tests were found: this shows only that it can be imported.",
+        );
     }
 }
 
