@@ -13,7 +13,7 @@ use longshore_session::{
     Activity, Ask, AskState, ChannelId, ImageRecord, MessageTs, PullRequestRef, RepoName, SessionId, SessionRecord, SlackUserId, ThreadKey,
     Timestamp,
 };
-use longshore_slack::{CardPhase, ImageLine, ImageState, PullRequestLine, PullRequestStanding, SessionLine, SessionStage, Spent};
+use longshore_slack::{CardPhase, ImageLine, ImageState, PoolLine, PullRequestLine, PullRequestStanding, SessionLine, SessionStage, Spent};
 
 use crate::{app::App, conversation, images};
 
@@ -277,10 +277,14 @@ pub async fn ask_standing(app: &App, repo: &RepoName, number: u64) -> Option<Pul
 /// How fresh these repositories' images are.
 pub async fn image_lines(app: &App, repositories: impl IntoIterator<Item = RepoName>) -> Result<Vec<ImageLine>> {
     let now = app.clock.now();
+    let pooled = app.store.pooled().await?;
     let mut lines = Vec::new();
     for repo in repositories {
         let record = app.store.image(repo.clone()).await?;
-        lines.push(image_line(app, &repo, record, now));
+        let of_it = pooled.iter().filter(|entry| entry.repo == repo);
+        let (ready, others): (Vec<_>, Vec<_>) = of_it.partition(|entry| entry.ready.is_some());
+        let pool = PoolLine { waiting: ready.len(), being_made: others.len() };
+        lines.push(ImageLine { pool, ..image_line(app, &repo, record, now) });
     }
     Ok(lines)
 }
@@ -293,5 +297,5 @@ fn image_line(app: &App, repo: &RepoName, record: ImageRecord, now: Timestamp) -
         (false, _, None) => ImageState::Missing,
     };
     let last_failure = record.failure.zip(record.failed_at).map(|(failure, at)| (failure, now.since(at)));
-    ImageLine { repo: repo.clone(), state, last_failure }
+    ImageLine { repo: repo.clone(), state, last_failure, pool: PoolLine::default() }
 }

@@ -532,7 +532,7 @@ async fn the_doctor_names_what_is_missing() {
 async fn slack_takes_every_layout() {
     use longshore_slack::{
         AgentRepos, AgentStatus, AgentStop, CardPhase, CheckEnd, CheckResult, DiffStat, FinalReply, ImageLine, ImageState, Outcome,
-        PlanItem, PlanStatus, PullRequestLine, PullRequestLink, PullRequestStanding, ReceiptPhase, RepositoryPicker, Rerouting,
+        PlanItem, PlanStatus, PoolLine, PullRequestLine, PullRequestLink, PullRequestStanding, ReceiptPhase, RepositoryPicker, Rerouting,
         SessionLine, SessionStage, Spent, StatusScope, TurnCard, Verification,
     };
     let slack = SlackEmulator::start(workspace()).await.unwrap();
@@ -612,6 +612,7 @@ async fn slack_takes_every_layout() {
         repo: repo("acme/shop"),
         state: ImageState::Ready { commit: "0123456789ab".to_owned(), age: Duration::from_secs(60) },
         last_failure: Some(("`make` ended with status 2".to_owned(), Duration::from_secs(60))),
+        pool: PoolLine { waiting: 1, being_made: 0 },
     };
     let working = SessionStage::Live(CardPhase::Working);
     let mut messages = vec![

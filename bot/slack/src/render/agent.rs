@@ -21,6 +21,16 @@ pub struct ImageLine {
     pub state: ImageState,
     /// Why the last build failed, in words, and how long ago.
     pub last_failure: Option<(String, Duration)>,
+    pub pool: PoolLine,
+}
+
+/// What waits for a repository's next sessions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PoolLine {
+    /// Sandboxes that can be had at once.
+    pub waiting: usize,
+    /// Those that are on their way.
+    pub being_made: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,8 +99,12 @@ impl AgentRepos {
             let lines: Vec<String> = lines.iter().map(ImageLine::markup).collect();
             blocks.push(block::section(&format!("repos.{index}"), &lines.join("\n")));
         }
-        let words: Vec<String> =
-            self.repositories.iter().take(SPOKEN).map(|image| format!("{} {}.", image.repo, image.state.words())).collect();
+        let words: Vec<String> = self
+            .repositories
+            .iter()
+            .take(SPOKEN)
+            .map(|image| format!("{} {}{}.", image.repo, image.state.words(), image.pool.words()))
+            .collect();
         Message { text: format!("{headline}. {}", words.join(" ")), blocks }
     }
 }
@@ -154,7 +168,12 @@ impl ImageLine {
             ImageState::Missing => "none yet".to_owned(),
         };
         let failed = if self.last_failure.is_some() { ", last build failed" } else { "" };
-        format!("{} {state}{failed}", self.repo)
+        let pool = match self.pool {
+            PoolLine { waiting: 0, being_made: 0 } => String::new(),
+            PoolLine { waiting: 0, being_made: _ } => ", warming up".to_owned(),
+            PoolLine { waiting, being_made: _ } => format!(", {waiting} warm"),
+        };
+        format!("{} {state}{failed}{pool}", self.repo)
     }
 
     fn markup(&self) -> String {
@@ -165,7 +184,22 @@ impl ImageLine {
         };
         let failure =
             self.last_failure.as_ref().map(|(why, ago)| format!("\n      ⚠️ last build failed {} ago: {}", elapsed(*ago), line(why, 120)));
-        format!("{emoji} *{}* {}{}", self.repo, self.state.words(), failure.unwrap_or_default())
+        format!("{emoji} *{}* {}{}{}", self.repo, self.state.words(), self.pool.words(), failure.unwrap_or_default())
+    }
+}
+
+impl PoolLine {
+    /// As the end of a sentence; nothing where there is no pool.
+    fn words(self) -> String {
+        let being_made = count(self.being_made, "warm sandbox").replace("sandboxs", "sandboxes");
+        let waiting = count(self.waiting, "warm sandbox").replace("sandboxs", "sandboxes");
+        let waits = if self.waiting == 1 { "waits" } else { "wait" };
+        match (self.waiting, self.being_made) {
+            (0, 0) => String::new(),
+            (0, _) => format!("; {being_made} being made"),
+            (_, 0) => format!("; {waiting} {waits}"),
+            (_, more) => format!("; {waiting} {waits}, {more} more being made"),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ mod sessions;
 mod shortcut;
 mod words;
 
-pub use agent::{AgentHelp, AgentLink, AgentRepos, AgentUnknown, ImageLine, ImageState, Linked};
+pub use agent::{AgentHelp, AgentLink, AgentRepos, AgentUnknown, ImageLine, ImageState, Linked, PoolLine};
 pub use answer::Answer;
 pub use assistant::{SuggestedPrompt, suggested_prompts};
 pub use card::{CardPhase, PlanItem, PlanStatus, Rerouting, TurnCard};

@@ -358,7 +358,12 @@ fn asking_line() -> SessionLine {
 #[test]
 fn agent_status_of_a_busy_day_fits() {
     let many = |prefix: &str| (0..60).map(|n| line(&format!("{prefix}-{n}"), CardPhase::Working)).collect::<Vec<_>>();
-    let image = |n| ImageLine { repo: repo(&format!("acme/{}-{n}", "r".repeat(90))), state: ImageState::Missing, last_failure: None };
+    let image = |n| ImageLine {
+        repo: repo(&format!("acme/{}-{n}", "r".repeat(90))),
+        state: ImageState::Missing,
+        last_failure: None,
+        pool: PoolLine::default(),
+    };
     let status = AgentStatus {
         running: many("a"),
         asking: vec![asking_line(); 60],
@@ -401,11 +406,15 @@ fn a_home_page_of_a_busy_life_fits() {
 
 #[test]
 fn agent_repos() {
-    let image = |name: &str, state| ImageLine { repo: repo(name), state, last_failure: None };
+    let image = |name: &str, state| ImageLine { repo: repo(name), state, last_failure: None, pool: PoolLine::default() };
     let commit = "0123456789abcdef0123456789abcdef01234567".to_owned();
     let repositories = vec![
-        image("acme/shop", ImageState::Ready { commit: commit.clone(), age: Duration::from_secs(1_500) }),
         ImageLine {
+            pool: PoolLine { waiting: 1, being_made: 1 },
+            ..image("acme/shop", ImageState::Ready { commit: commit.clone(), age: Duration::from_secs(1_500) })
+        },
+        ImageLine {
+            pool: PoolLine { waiting: 2, being_made: 0 },
             last_failure: Some(("`npm ci` ended with status 1".to_owned(), Duration::from_secs(600))),
             ..image("acme/web", ImageState::Building { since: Duration::from_secs(30), earlier: Some(commit) })
         },
@@ -413,10 +422,10 @@ fn agent_repos() {
         image("acme/new", ImageState::Missing),
     ];
     assert_snapshot!(show(&AgentRepos { repositories }.render()), @r#"
-    text: 4 repositories. acme/shop ready at `0123456789`, 25 min old. acme/web is being rebuilt (for 30 s); sessions start from `0123456789`. acme/app is being built for the first time (for 30 s). acme/new has no image yet.
+    text: 4 repositories. acme/shop ready at `0123456789`, 25 min old; 1 warm sandbox waits, 1 more being made. acme/web is being rebuilt (for 30 s); sessions start from `0123456789`; 2 warm sandboxes wait. acme/app is being built for the first time (for 30 s). acme/new has no image yet.
     header repos.head: 4 repositories
-    section repos.0: 🟢 *acme/shop* ready at `0123456789`, 25 min old
-        🟡 *acme/web* is being rebuilt (for 30 s); sessions start from `0123456789`
+    section repos.0: 🟢 *acme/shop* ready at `0123456789`, 25 min old; 1 warm sandbox waits, 1 more being made
+        🟡 *acme/web* is being rebuilt (for 30 s); sessions start from `0123456789`; 2 warm sandboxes wait
               ⚠️ last build failed 10 min ago: `npm ci` ended with status 1
         🟡 *acme/app* is being built for the first time (for 30 s)
         ⚪ *acme/new* has no image yet

@@ -8,8 +8,8 @@ use super::{Example, ana, ben, bot, for_one, repo};
 use crate::{
     AgentCommand, StatusScope,
     render::{
-        AgentHelp, AgentLink, AgentRepos, AgentStatus, AgentStop, AgentUnknown, CardPhase, ImageLine, ImageState, Linked, PullRequestLine,
-        PullRequestStanding, SessionLine, SessionStage, Spent,
+        AgentHelp, AgentLink, AgentRepos, AgentStatus, AgentStop, AgentUnknown, CardPhase, ImageLine, ImageState, Linked, PoolLine,
+        PullRequestLine, PullRequestStanding, SessionLine, SessionStage, Spent,
     },
 };
 
@@ -122,9 +122,12 @@ pub(super) fn idle_line(session: &str, standing: PullRequestStanding) -> Session
 
 fn images() -> Vec<ImageLine> {
     let commit = || "0123456789abcdef0123456789abcdef01234567".to_owned();
-    let image = |name, state| ImageLine { repo: repo(name), state, last_failure: None };
+    let image = |name, state| ImageLine { repo: repo(name), state, last_failure: None, pool: PoolLine::default() };
     vec![
-        image("acme/storefront", ImageState::Ready { commit: commit(), age: Duration::from_secs(1_500) }),
+        ImageLine {
+            pool: PoolLine { waiting: 1, being_made: 1 },
+            ..image("acme/storefront", ImageState::Ready { commit: commit(), age: Duration::from_secs(1_500) })
+        },
         ImageLine {
             last_failure: Some(("`npm ci` ended with status 1".to_owned(), Duration::from_secs(600))),
             ..image("acme/dashboard", ImageState::Building { since: Duration::from_secs(30), earlier: Some(commit()) })
