@@ -264,6 +264,15 @@ impl Agent {
         self.reader.cursor()
     }
 
+    /// Has the conversation go on with this model ([`crate::AgentKind::model_id`]), one of those that the agent was launched with. Called again, it
+    /// goes on waiting, or gives the same answer.
+    pub async fn use_model(&mut self, model: &str) -> Result<(), AgentError> {
+        let session = self.session.clone().ok_or(AgentError::NoSession)?;
+        let message = wire::set_model(&session, model);
+        let request = wire::mark_of(&message).unwrap_or_default();
+        self.request(&request, message).await.map(drop)
+    }
+
     /// What the agent said of itself in the introduction.
     fn offers(&self, pointer: &str) -> bool {
         let answer = self.answers.get(wire::INITIALIZE).and_then(|answer| answer.as_ref().ok());

@@ -27,6 +27,8 @@ pub struct LaunchSettings {
     pub gateway_url: String,
     /// The model's name as the gateway knows it.
     pub model: String,
+    /// Others that a conversation may be given with [`crate::Agent::use_model`].
+    pub other_models: Vec<String>,
     /// For titles and summaries.
     pub small_model: String,
     /// Tokens that the model's context holds, and that one answer may have.
@@ -49,6 +51,7 @@ impl LaunchSettings {
         Self {
             gateway_url: gateway_url.into(),
             model: model.into(),
+            other_models: Vec::new(),
             small_model: small_model.into(),
             context_tokens: 200_000,
             output_tokens: 32_000,
@@ -74,6 +77,13 @@ impl AgentKind {
     pub fn launch(self, settings: &LaunchSettings) -> Launch {
         match self {
             Self::OpenCode => Launch { command: opencode::command(settings), environment: opencode::environment(settings) },
+        }
+    }
+
+    /// What the agent calls a model that it was launched with.
+    pub fn model_id(self, model: &str) -> String {
+        match self {
+            Self::OpenCode => opencode::model_id(model),
         }
     }
 

@@ -33,6 +33,11 @@ pub fn command(settings: &LaunchSettings) -> Vec<String> {
     vec!["sh".to_owned(), "-c".to_owned(), format!("{password}{LAUNCH}")]
 }
 
+/// A model's name within OpenCode.
+pub fn model_id(model: &str) -> String {
+    format!("{PROVIDER}/{model}")
+}
+
 /// Variables, none of them secret.
 pub fn environment(settings: &LaunchSettings) -> Vec<(String, String)> {
     let input: &[&str] = match settings.sight {
@@ -46,14 +51,14 @@ pub fn environment(settings: &LaunchSettings) -> Vec<(String, String)> {
         "modalities": {"input": input, "output": ["text"]},
     });
     let mut models = serde_json::Map::new();
-    for name in [&settings.model, &settings.small_model] {
+    for name in settings.other_models.iter().chain([&settings.model, &settings.small_model]) {
         models.insert(name.clone(), model.clone());
     }
     let project = |file: &str| format!("{}/{file}", settings.workspace);
     let config = json!({
         "enabled_providers": [PROVIDER],
-        "model": format!("{PROVIDER}/{}", settings.model),
-        "small_model": format!("{PROVIDER}/{}", settings.small_model),
+        "model": model_id(&settings.model),
+        "small_model": model_id(&settings.small_model),
         "provider": {PROVIDER: {
             "npm": "@ai-sdk/openai-compatible",
             "name": "Longshore",

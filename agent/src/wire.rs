@@ -192,6 +192,11 @@ pub(crate) fn priming_close(session: &AgentSessionId) -> Value {
     request(PRIMING_CLOSE, "session/close", json!({"sessionId": session.as_str()}))
 }
 
+/// The model is named as the agent names it.
+pub(crate) fn set_model(session: &AgentSessionId, model: &str) -> Value {
+    request(&format!("model-{session}-{model}"), "session/set_model", json!({"sessionId": session.as_str(), "modelId": model}))
+}
+
 pub(crate) fn resume_session(session: &AgentSessionId, cwd: &str, mcp: &[McpServer]) -> Value {
     let params = json!({"sessionId": session.as_str(), "cwd": cwd, "mcpServers": servers(mcp)});
     request(&format!("{RESUME}{session}"), "session/resume", params)
@@ -284,6 +289,7 @@ mod tests {
             priming_session("/w", &[]),
             priming_prompt(&session, "x"),
             priming_close(&session),
+            set_model(&session, "longshore/big"),
             prompt(TurnId(3), &session, &[]),
             cancel(TurnId(3), &session),
             answer(json!(3), "x", &Value::Null),
@@ -300,6 +306,7 @@ mod tests {
             "priming-session",
             "priming-prompt",
             "priming-close",
+            "model-ses_1-longshore/big",
             "prompt-3",
             "cancel-3",
             "answer 3",

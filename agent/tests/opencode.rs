@@ -7,8 +7,8 @@ mod world;
 use std::time::Duration;
 
 use longshore_agent::{
-    Agent, AgentError, AgentOutput, AgentSessionId, AgentSettings, AgentUpdate, Carrier, ContentBlock, Cursor, InsertState, PlanStatus,
-    PromptState, StartSession, StopReason, ToolStatus,
+    Agent, AgentError, AgentKind, AgentOutput, AgentSessionId, AgentSettings, AgentUpdate, Carrier, ContentBlock, Cursor, InsertState,
+    PlanStatus, PromptState, StartSession, StopReason, ToolStatus,
 };
 use longshore_session::{PromptId, TurnId};
 use tokio::time::Instant;
@@ -347,13 +347,24 @@ async fn a_primed_agent_is_quick_and_shows_nothing_of_the_priming() {
     assert_eq!(agent.prompt(TurnId(2), &say("mend the greeting")).unwrap(), PromptState::Sent);
     seen.extend(until(&mut agent, ends).await);
     assert_eq!(world.tool_calls(), ["post_update"], "the tools that the session was given work");
+    assert_eq!(world.model_asked(), "big");
+    let begun = Instant::now();
+    for _ in 0..2 {
+        agent.use_model(&AgentKind::OpenCode.model_id("other")).await.unwrap();
+    }
+    eprintln!("another model after {:?}", begun.elapsed());
+    agent.prompt(TurnId(3), &say("recall")).unwrap();
+    seen.extend(until(&mut agent, ends).await);
+    assert_eq!(world.model_asked(), "other");
 
     // Read again from where the claim began, it is the same, and the conversation can be taken up as any other.
     drop(agent);
     let mut again = attach(Carrier::open(&world.carrier("first")).unwrap(), cursor).await;
     assert_eq!(again.start_session(world.session(Some(id.clone()))).await.unwrap(), id);
     let mut whole = until(&mut again, ends).await;
-    whole.extend(until(&mut again, ends).await);
+    for _ in 2..=3 {
+        whole.extend(until(&mut again, ends).await);
+    }
     assert_eq!(whole, seen);
     process.end().await;
 }

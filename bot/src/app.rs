@@ -24,6 +24,7 @@ use crate::{
     outbox::Outbox,
     overview::Pulls,
     pool::Pool,
+    routing::Reach,
     sandboxes::Sandboxes,
     warmup::Warmups,
 };
@@ -48,6 +49,7 @@ pub struct App {
     pub gates: Gates,
     pub images: Images,
     pub pool: Pool,
+    pub reach: Reach,
     pub outbox: Outbox,
     pub conversations: Conversations,
     pub easel: Easel,

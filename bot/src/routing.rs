@@ -1,6 +1,10 @@
 //! From a prompt that is in no session yet to its session: by the classifier, by the picker, or to an answer that needs none.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use anyhow::Result;
 use longshore_classifier::{Correction, DecidedBy, Decision, Request, Verdict, WhyLexical, unknown_repository};
@@ -15,6 +19,8 @@ use crate::{app::App, conversation, home, outbox::Owed, thread};
 const PICKER_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Picks that routing learns from.
 const PICKS: u32 = 2_000;
+/// How long an access that was seen is believed: as long as a prompt takes from its arrival to its session.
+const REACH_AGE: Duration = Duration::from_secs(10);
 /// Messages before a prompt that the classifier and the agent are given, beside the thread's first.
 const THREAD: usize = 30;
 /// Stands for the messages between that one and those.
@@ -119,10 +125,33 @@ async fn default_or_ask(app: &Arc<App>, ask: Ask, decision: &Decision, profiles:
     }
 }
 
+/// What GitHub gave access to a moment ago.
+#[derive(Default)]
+pub struct Reach(Mutex<HashMap<RepoName, Timestamp>>);
+
+impl Reach {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RepoName, Timestamp>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks GitHub ahead, while a prompt is still being routed.
+pub fn foresee(app: &Arc<App>, repo: &RepoName) {
+    let (app, repo) = (Arc::clone(app), repo.clone());
+    app.tasks.clone().spawn(async move { reachable(&app, &repo).await });
+}
+
 /// Whether GitHub gives access. No access and no such repository read the same.
 pub async fn reachable(app: &App, repo: &RepoName) -> bool {
+    let now = app.clock.now();
+    if app.reach.lock().get(repo).is_some_and(|seen| now.since(*seen) < REACH_AGE) {
+        return true;
+    }
     match app.github.repository(repo).await {
-        Ok(_) => true,
+        Ok(_) => {
+            app.reach.lock().insert(repo.clone(), now);
+            true
+        }
         Err(GitHubError::NotFound { .. } | GitHubError::Forbidden { .. }) => false,
         Err(error) => {
             // The session says what is wrong when it comes to fetching, and can be taken up again.

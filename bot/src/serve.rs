@@ -64,7 +64,8 @@ pub async fn serve(file: &Path) -> Result<()> {
 
     let shutdown = CancellationToken::new();
     let small_model = config.model.classifier.as_deref().unwrap_or(&config.model.agent);
-    let models = Models { agent: &config.model.agent, small: small_model, sight: config.model.sight() };
+    let offered = config.model.models();
+    let models = Models { agent: &config.model.agent, offered: &offered, small: small_model, sight: config.model.sight() };
     let sandboxes = Sandboxes::open(&config.data, config.sandboxes.gateway_port, &models)?;
     let builder = ImageBuilder::new(docker, image_config(&config)?);
     let images = Images::new(store.clone(), builder, config.images.at_once, shutdown.clone());
@@ -89,6 +90,7 @@ pub async fn serve(file: &Path) -> Result<()> {
         gates: Gates::default(),
         images,
         pool: Pool::default(),
+        reach: routing::Reach::default(),
         outbox,
         conversations: Conversations::default(),
         easel: Easel::default(),

@@ -181,10 +181,15 @@ fn halved(first: f64) -> impl Iterator<Item = f64> {
 /// Works out what a sign makes likely, and tells whoever wants to know. In the background: nobody waits for a guess.
 pub fn notice(app: &Arc<App>, sign: Sign, user: &SlackUserId, channel: Option<&ChannelId>, words: Option<String>) {
     let (app, user, channel) = (Arc::clone(app), user.clone(), channel.cloned());
+    // When it was seen: whoever is quicker than the guess needs it no more.
+    let at = app.clock.now();
     app.tasks.clone().spawn(async move {
         match likely(&app, &user, channel.as_ref(), words).await {
             Ok(likely) => {
-                let signal = Signal { at: app.clock.now(), sign, user, channel, likely };
+                if let (Sign::PromptArrived, Some(best)) = (sign, likely.first()) {
+                    routing::foresee(&app, &best.repository);
+                }
+                let signal = Signal { at, sign, user, channel, likely };
                 let first = signal.likely.first().map(|likely| likely.repository.as_str());
                 tracing::info!(?sign, user = %signal.user, repositories = signal.likely.len(), first, "warm-up signal");
                 app.warmups.tell(&signal);

@@ -62,6 +62,7 @@ impl World {
         assert!(binary.join("opencode").is_file(), "{} is missing: run make setup", binary.join("opencode").display());
         drop(Carrier::create(&self.carrier(generation)).unwrap());
         let mut settings = LaunchSettings::new(self.model.url(), "big", "small");
+        settings.other_models = vec!["other".to_owned()];
         settings.home = self.home().display().to_string();
         settings.workspace = self.workspace().display().to_string();
         let launch = AgentKind::OpenCode.launch(&settings);
@@ -152,6 +153,11 @@ impl World {
     /// What the tools of the last turn answered, as the model was told.
     pub fn results(&self) -> Vec<String> {
         self.model.log().results.clone()
+    }
+
+    /// The model that was asked last for more than a title.
+    pub fn model_asked(&self) -> String {
+        self.model.log().model.clone()
     }
 
     /// How many titles were asked for.

@@ -30,6 +30,7 @@ pub struct Log {
     pub away: bool,
     /// What tools answered, as the model saw it last.
     pub results: Vec<String>,
+    pub model: String,
     /// Requests of the small model's.
     pub titles: u32,
     /// When a request of the main model's came last.
@@ -93,6 +94,7 @@ async fn complete(State(log): State<Shared>, headers: HeaderMap, Json(request): 
     }
     let reply = if request["tools"].is_array() {
         log.lock().unwrap().asked = Some(tokio::time::Instant::now());
+        log.lock().unwrap().model = request["model"].as_str().unwrap_or_default().to_owned();
         decide(&log, &request)
     } else {
         log.lock().unwrap().titles += 1;

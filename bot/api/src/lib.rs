@@ -198,7 +198,7 @@ async fn pool(State(api): State<Api>, headers: HeaderMap) -> Result<Json<Value>,
     let entries: Vec<Value> = entries
         .into_iter()
         .map(|entry| {
-            let ready = entry.ready.map(|ready| json!({ "since": ready.at, "model": ready.model }));
+            let ready = entry.ready.map(|ready| json!({ "since": ready.at, "models": ready.models }));
             json!({ "sandbox": entry.sandbox, "repository": entry.repo, "image": entry.image, "created": entry.created, "ready": ready })
         })
         .collect();

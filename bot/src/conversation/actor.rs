@@ -75,6 +75,8 @@ enum Link {
         agent: Box<Agent>,
         sandbox: SandboxId,
         start: StartSession,
+        /// Another than the usual model, as the agent names it.
+        model: Option<String>,
     },
     Ready {
         agent: Box<Agent>,
@@ -642,10 +644,19 @@ impl Actor {
     }
 }
 
+/// Opens the conversation. May be dropped and called again.
+async fn converse(agent: &mut Agent, start: &StartSession, model: Option<&str>) -> Result<longshore_agent::AgentSessionId, AgentError> {
+    let session = agent.start_session(start.clone()).await?;
+    if let Some(model) = model {
+        agent.use_model(model).await?;
+    }
+    Ok(session)
+}
+
 async fn listen(link: &mut Link) -> Heard {
     match link {
         Link::None => std::future::pending().await,
-        Link::Starting { agent, start, .. } => Heard::Started(agent.start_session(start.clone()).await),
+        Link::Starting { agent, start, model, .. } => Heard::Started(converse(agent, start, model.as_deref()).await),
         Link::Ready { agent, .. } => Heard::Outputs(agent.next_batch(OUTPUTS).await),
     }
 }

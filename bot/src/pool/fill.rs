@@ -51,7 +51,6 @@ async fn make(
     sandbox: &SandboxId,
     mut answered: watch::Receiver<u32>,
 ) -> Result<()> {
-    let model = app.config.model.agent.clone();
     let row = PoolRecord {
         sandbox: sandbox.clone(),
         repo: manifest.repository.clone(),
@@ -67,7 +66,7 @@ async fn make(
         image,
         limits: manifest.limits,
         process: Process::Agent { argv: app.sandboxes.command() },
-        environment: app.sandboxes.session_environment(sandbox, &model),
+        environment: app.sandboxes.usual_environment(sandbox),
         labels: vec![("pool".to_owned(), "yes".to_owned()), ("repository".to_owned(), manifest.repository.to_string())],
     };
     let started = app.engine.start(request).await?;
@@ -81,7 +80,7 @@ async fn make(
     }
     let output = agent.pass_over().0;
     app.engine.pause(sandbox).await?;
-    let ready = PoolReady { at: app.clock.now(), model, address: started.address, output };
+    let ready = PoolReady { at: app.clock.now(), models: app.config.model.models(), address: started.address, output };
     if !app.store.pooled_is_ready(sandbox.clone(), ready).await? {
         bail!("its row is gone");
     }

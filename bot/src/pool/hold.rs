@@ -101,10 +101,7 @@ async fn hold(app: &Arc<App>, signal: &Signal) -> Result<()> {
         let before = state.holds.remove(&signal.user).map(|hold| hold.entries).unwrap_or_default();
         let mut chosen: Vec<&PoolRecord> = Vec::new();
         for repo in guesses {
-            let fits = |row: &&PoolRecord| {
-                let is_usual = row.ready.as_ref().is_some_and(|ready| ready.model == app.config.model.agent);
-                row.repo == *repo && is_usual && !others.contains(&row.sandbox)
-            };
+            let fits = |row: &&PoolRecord| row.repo == *repo && row.ready.is_some() && !others.contains(&row.sandbox);
             let image = state.images.get(repo);
             // What was held already stays it; then as a claim would choose.
             match rows.iter().filter(fits).min_by_key(|row| (!before.contains(&row.sandbox), image != Some(&row.image))) {

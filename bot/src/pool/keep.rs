@@ -48,12 +48,12 @@ pub async fn readmit(app: &App) -> Result<HashSet<SandboxId>> {
     let mut known = HashSet::new();
     for row in app.store.pooled().await? {
         match (app.manifest(&row.repo), &row.ready) {
-            (Some(manifest), Some(ready)) if ready.model == app.config.model.agent && app.config.pool.bound() > 0 => {
+            (Some(manifest), Some(ready)) if ready.models == app.config.model.models() && app.config.pool.bound() > 0 => {
                 app.sandboxes.admit_pool(&row.sandbox, manifest);
                 app.sandboxes.bind(&row.sandbox, ready.address);
                 known.insert(row.sandbox);
             }
-            // Half made, of a repository that is served no longer, or with a model that is not the usual one any more.
+            // Half made, of a repository that is served no longer, or launched for other models than are offered now.
             _ => {
                 app.store.take_pooled(row.sandbox).await?;
             }
@@ -88,7 +88,7 @@ async fn make(app: &App, repo: &RepoName) {
             app.pool.lock().failures.remove(repo);
         }
         Err(error) => {
-            tracing::error!(%repo, error = format!("{error:#}"), "no sandbox can be made for the pool; sessions start as they do without");
+            tracing::warn!(%repo, error = format!("{error:#}"), "no sandbox can be made for the pool; sessions start as they do without");
             let last = app.clock.now();
             let mut state = app.pool.lock();
             let failures = state.failures.entry(repo.clone()).or_insert(Failures { count: 0, last });

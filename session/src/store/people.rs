@@ -50,6 +50,14 @@ impl Store {
         .await
     }
 
+    /// The model that a session has, if it has one yet.
+    pub async fn model_of(&self, session: SessionId) -> Result<Option<String>, StoreError> {
+        self.read(Database::Central, move |db| {
+            db.query_row("SELECT model FROM models WHERE session = ?1", params![session.as_str()], |row| row.get(0)).optional()
+        })
+        .await
+    }
+
     /// The session's model: the one that it got first, whatever is wished for later.
     pub async fn keep_model(&self, session: SessionId, wished: String) -> Result<String, StoreError> {
         self.write(Database::Central, move |db| {

@@ -28,8 +28,8 @@ pub struct PoolRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolReady {
     pub at: Timestamp,
-    /// The model that its agent works with.
-    pub model: String,
+    /// The models that its agent can work with; the first one is what it does where nothing else is said.
+    pub models: Vec<String>,
     /// Its own, which it keeps for as long as it runs.
     pub address: IpAddr,
     /// Bytes of its agent's output that belong to nobody: what came before the session.
@@ -82,7 +82,7 @@ impl Store {
         self.write(Database::Central, move |db| {
             let mut query = db.prepare_cached(&format!("{SELECT} WHERE repo = ?1 AND ready IS NOT NULL ORDER BY created, sandbox"))?;
             let waiting = query.query_map(params![claim.repo.as_str()], pool_row)?.collect::<Result<Vec<_>, _>>()?;
-            let fits = |record: &PoolRecord| record.ready.as_ref().is_some_and(|ready| ready.model == claim.model);
+            let fits = |record: &PoolRecord| record.ready.as_ref().is_some_and(|ready| ready.models.contains(&claim.model));
             // The newest image first, then whoever waits longest.
             let rank = |record: &PoolRecord| {
                 let is_held = claim.held.contains(&record.sandbox);

@@ -361,7 +361,9 @@ async fn a_person_has_everybodys_defaults_until_they_set_their_own() {
 async fn a_session_keeps_the_model_that_it_began_with() {
     let bench = bench();
     let session = |id: &str| SessionId::parse(id).unwrap();
+    assert_eq!(bench.store.model_of(session("s-1")).await.unwrap(), None);
     assert_eq!(bench.store.keep_model(session("s-1"), "large".into()).await.unwrap(), "large");
+    assert_eq!(bench.store.model_of(session("s-1")).await.unwrap().as_deref(), Some("large"));
     assert_eq!(bench.store.keep_model(session("s-1"), "small".into()).await.unwrap(), "large");
     assert_eq!(bench.store.keep_model(session("s-2"), "small".into()).await.unwrap(), "small");
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
-use longshore_agent::{Agent, AgentError, AgentSettings, Carrier, ContentBlock, Cursor, PromptState};
+use longshore_agent::{Agent, AgentError, AgentKind, AgentSettings, Carrier, ContentBlock, Cursor, PromptState};
 use longshore_sandbox::Exit;
 use longshore_session::{Activity, AgentCursor, Command, Phase, Prompt, SandboxId, TurnFailure, TurnId};
 use tokio::time::Instant;
@@ -190,7 +190,8 @@ impl Actor {
         match self.attach(&sandbox).await {
             Ok(agent) => {
                 let start = self.app.sandboxes.conversation(&sandbox);
-                self.link = Link::Starting { agent: Box::new(agent), sandbox, start };
+                let model = self.other_model().await?;
+                self.link = Link::Starting { agent: Box::new(agent), sandbox, start, model };
                 Ok(())
             }
             Err(error) => {
@@ -199,6 +200,17 @@ impl Actor {
                 self.fail(turn, agent_words::failure(&error)).await
             }
         }
+    }
+
+    /// The session's model where it is another than the usual one, as the agent names it.
+    async fn other_model(&self) -> Result<Option<String>> {
+        let models = &self.app.config.model;
+        if models.choices.is_empty() {
+            return Ok(None);
+        }
+        let kept = self.app.store.model_of(self.record.id.clone()).await?;
+        let other = kept.filter(|model| *model != models.agent && models.choices.contains(model));
+        Ok(other.map(|model| AgentKind::OpenCode.model_id(&model)))
     }
 
     pub(super) async fn attach(&self, sandbox: &SandboxId) -> Result<Agent, AgentError> {

@@ -26,7 +26,7 @@ fn entry(number: usize, repository: &str, image: &str) -> PoolRecord {
 }
 
 fn ready() -> PoolReady {
-    PoolReady { at: Timestamp(9), model: "large".to_owned(), address: [10, 0, 0, 2].into(), output: 77 }
+    PoolReady { at: Timestamp(9), models: vec!["large".to_owned(), "other".to_owned()], address: [10, 0, 0, 2].into(), output: 77 }
 }
 
 fn claim(number: usize, repository: &str) -> PoolClaim {
@@ -69,8 +69,9 @@ async fn a_claim_moves_the_row_and_tells_where_the_session_begins() {
     assert!(store.pooled_is_ready(sandbox(1), ready()).await.unwrap());
     assert_eq!(store.claim_pooled(claim(1, "other")).await.unwrap(), None);
     let small = PoolClaim { model: "small".to_owned(), ..claim(1, "shop") };
-    assert_eq!(store.claim_pooled(small).await.unwrap(), None, "its agent has another model");
-    let claimed = store.claim_pooled(claim(1, "shop")).await.unwrap().unwrap();
+    assert_eq!(store.claim_pooled(small).await.unwrap(), None, "its agent has other models");
+    let other = PoolClaim { model: "other".to_owned(), ..claim(1, "shop") };
+    let claimed = store.claim_pooled(other).await.unwrap().unwrap();
     assert_eq!(claimed, PoolRecord { ready: Some(ready()), ..entry(1, "shop", "new") });
     assert_eq!(store.pooled().await.unwrap(), []);
     let rows = store.sandboxes().await.unwrap();
