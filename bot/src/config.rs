@@ -152,6 +152,9 @@ pub struct ImageSection {
     /// Builds at once.
     #[serde(default = "one")]
     pub at_once: usize,
+    /// Megabytes (of 1,000,000 bytes) that a build may write.
+    #[serde(default = "a_disk")]
+    pub build_disk_mb: u64,
     /// How many times as large as the one before a new image may be.
     #[serde(default = "double")]
     pub max_growth: f64,
@@ -297,6 +300,7 @@ impl Config {
             ("sandboxes", "idle_minutes", self.sandboxes.idle_minutes),
             ("images", "at_once", self.images.at_once as u64),
             ("pool", "max_age_minutes", self.pool.max_age_minutes),
+            ("images", "build_disk_mb", self.images.build_disk_mb),
         ] {
             if value == 0 {
                 bail!("{}: `{section}.{key}` must be at least 1", self.place(section, key));
@@ -449,6 +453,10 @@ fn registry_password() -> String {
 
 fn one() -> usize {
     1
+}
+
+fn a_disk() -> u64 {
+    20_000
 }
 
 fn double() -> f64 {

@@ -1,5 +1,8 @@
 //! Which image sandboxes of a repository start from: built on a schedule, promoted when it is good, kept when a newer one is not.
 
+pub mod command;
+mod history;
+
 use std::{
     collections::HashSet,
     path::PathBuf,
@@ -10,8 +13,10 @@ use std::{
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use longshore_agent::{Agent, AgentError, AgentSettings, Carrier, Cursor};
+use longshore_api::Asked;
 use longshore_sandbox::{
-    Bound, Bounds, BuildError, BuildOutcome, CommitSha, ImageBuild, ImageBuilder, ImageRef, Process, Rebuild, Sandbox, Trial, TrialSandbox,
+    Bound, Bounds, BuildError, BuildOutcome, CommitSha, ImageBuild, ImageBuilder, ImageRef, Process, Progress, Rebuild, Sandbox, Trial,
+    TrialSandbox,
 };
 use longshore_session::{ImageRecord, RepoName, RepositoryManifest, SandboxId, Store, Timestamp};
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -102,11 +107,47 @@ impl Drop for Building<'_> {
     }
 }
 
-/// One round for one repository: builds if something changed and the last failure is long enough ago.
+/// Why a round comes about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// Its time has come: builds if something changed and the last failure is long enough ago.
+    Due,
+    /// An operator wants it: in full, whatever was before, and however large or slow it becomes.
+    Asked,
+}
+
+/// One round for one repository.
 pub async fn refresh(app: &Arc<App>, repo: &RepoName) {
+    round(app, repo, Round::Due).await;
+}
+
+/// Begins a build that somebody asked for.
+pub fn rebuild(app: &Arc<App>, repo: &RepoName) -> Asked {
+    if app.manifest(repo).is_none() {
+        return Asked::Unknown;
+    }
+    if app.images.is_building(repo) {
+        return Asked::Running;
+    }
+    let (app, repo, shutdown) = (Arc::clone(app), repo.clone(), app.shutdown.clone());
+    app.tasks.clone().spawn(async move { shutdown.run_until_cancelled(round(&app, &repo, Round::Asked)).await });
+    Asked::Begun
+}
+
+/// Builds that run were another service's, which is gone.
+pub async fn tidy(app: &App) -> Result<()> {
+    Ok(app.store.interrupt_builds().await?)
+}
+
+/// Where the logs of builds are.
+pub fn logs(app: &App) -> PathBuf {
+    history::folder(&app.store)
+}
+
+async fn round(app: &Arc<App>, repo: &RepoName, round: Round) {
     let span = tracing::info_span!("image", %repo);
     async {
-        if let Err(error) = try_refresh(app, repo).await {
+        if let Err(error) = try_refresh(app, repo, round).await {
             tracing::error!(error = format!("{error:#}"), "the image round broke off");
         }
     }
@@ -114,11 +155,12 @@ pub async fn refresh(app: &Arc<App>, repo: &RepoName) {
     .await;
 }
 
-async fn try_refresh(app: &Arc<App>, repo: &RepoName) -> Result<()> {
+async fn try_refresh(app: &Arc<App>, repo: &RepoName, round: Round) -> Result<()> {
     let manifest = app.manifest(repo).context("no manifest")?.clone();
     let mut record = app.store.image(repo.clone()).await?;
     let now = app.clock.now();
-    if let Some(failed) = record.failed_at
+    if round == Round::Due
+        && let Some(failed) = record.failed_at
         && record.failures > 0
         && now.since(failed) < back_off(record.failures)
     {
@@ -128,11 +170,20 @@ async fn try_refresh(app: &Arc<App>, repo: &RepoName) -> Result<()> {
     let _turn = app.images.at_once.acquire().await?;
     record.building_since = Some(app.clock.now());
     app.store.put_image(repo.clone(), record.clone()).await?;
-    let outcome = build(app, &manifest, &record).await;
+    let entry = history::Entry::begin(&app.store, repo).await?;
+    let before = match round {
+        Round::Due => record.clone(),
+        Round::Asked => ImageRecord::default(),
+    };
+    let (outcome, commit) = build(app, &manifest, &before, &entry).await;
     record.building_since = None;
     match outcome {
-        Ok(BuildOutcome::Unchanged { .. }) => clear_failure(&mut record),
+        Ok(BuildOutcome::Unchanged { .. }) => {
+            entry.forget(&app.store).await?;
+            clear_failure(&mut record);
+        }
         Ok(BuildOutcome::Built(built)) => {
+            entry.promoted(&app.store, &built).await?;
             tracing::info!(digest = built.digest, commit = %built.commit, bytes = built.bytes, "promoted an image");
             record.reference = Some(built.reference.to_string());
             record.commit = Some(built.commit.to_string());
@@ -146,8 +197,9 @@ async fn try_refresh(app: &Arc<App>, repo: &RepoName) -> Result<()> {
         Err(failure) => {
             // The rest is what the commands printed, and that is in the build's own log.
             let what = failure.lines().next().unwrap_or_default();
-            let log = log_path(app, repo);
+            let log = entry.log();
             tracing::error!(failure = what, log = %log.display(), "the build failed; sessions go on with the image before, if there is one");
+            entry.failed(&app.store, &failure, commit).await?;
             record.failure = Some(failure);
             record.failed_at = Some(app.clock.now());
             record.failures += 1;
@@ -167,8 +219,28 @@ fn back_off(failures: u32) -> Duration {
     (BACK_OFF * 2u32.saturating_pow(failures.saturating_sub(1).min(16))).min(LONGEST_BACK_OFF)
 }
 
-/// The error is in words for `/agent repos` and for threads.
-async fn build(app: &Arc<App>, manifest: &RepositoryManifest, record: &ImageRecord) -> Result<BuildOutcome, String> {
+/// What came of it, and what it was to be made of. The error is in words for `/agent repos` and for threads.
+async fn build(
+    app: &Arc<App>,
+    manifest: &RepositoryManifest,
+    before: &ImageRecord,
+    entry: &history::Entry,
+) -> (Result<BuildOutcome, String>, Option<String>) {
+    let commit = match head(app, manifest).await {
+        Ok(commit) => commit,
+        Err(failure) => return (Err(failure), None),
+    };
+    let rebuild = match before.reference.as_deref().map(ImageRef::parse) {
+        Some(Ok(reference)) => Rebuild::From(reference),
+        Some(Err(_)) | None => Rebuild::Full,
+    };
+    let bounds = bounds(&app.config.images, before);
+    let wanted = Wanted { manifest, commit: commit.clone(), rebuild, log: entry.log(), bounds, progress: entry.progress.clone() };
+    let outcome = build_admitted(&app.images.builder, &app.sandboxes, wanted).await.map_err(|error| error.to_string());
+    (outcome, Some(commit.to_string()))
+}
+
+async fn head(app: &Arc<App>, manifest: &RepositoryManifest) -> Result<CommitSha, String> {
     let repo = &manifest.repository;
     let commit = app
         .github
@@ -176,14 +248,7 @@ async fn build(app: &Arc<App>, manifest: &RepositoryManifest, record: &ImageReco
         .await
         .map_err(|error| format!("cannot read the branch {} of {repo} on GitHub: {error}", manifest.base_branch))?
         .ok_or_else(|| format!("{repo} has no branch {}: correct `base_branch` in its manifest", manifest.base_branch))?;
-    let commit = CommitSha::parse(commit.as_str()).map_err(|error| error.to_string())?;
-    let rebuild = match record.reference.as_deref().map(ImageRef::parse) {
-        Some(Ok(reference)) => Rebuild::From(reference),
-        Some(Err(_)) | None => Rebuild::Full,
-    };
-    let bounds = bounds(&app.config.images, record);
-    let wanted = Wanted { manifest, commit, rebuild, log: log_path(app, repo), bounds };
-    build_admitted(&app.images.builder, &app.sandboxes, wanted).await.map_err(|error| error.to_string())
+    CommitSha::parse(commit.as_str()).map_err(|error| error.to_string())
 }
 
 /// A build that is to be run.
@@ -194,6 +259,8 @@ pub struct Wanted<'a> {
     pub log: PathBuf,
     /// What the image must keep to.
     pub bounds: Bounds,
+    /// Shows how far it is.
+    pub progress: Progress,
 }
 
 /// What the image before lets a new one be. The floors are there so that noise is no fault.
@@ -204,6 +271,7 @@ fn bounds(section: &ImageSection, before: &ImageRecord) -> Bounds {
     };
     let longest = |start: Duration| start.mul_f64(section.max_start_ratio).max(Duration::from_secs(section.start_floor_s));
     Bounds {
+        written: Some(section.build_disk_mb.saturating_mul(1_000_000)),
         bytes: before.size.map(|bytes| Bound { before: bytes, most: most_bytes(bytes) }),
         start: before.start_ms.map(Duration::from_millis).map(|start| Bound { before: start, most: longest(start) }),
     }
@@ -222,6 +290,7 @@ pub async fn build_admitted(builder: &ImageBuilder, sandboxes: &Sandboxes, wante
         environment: sandboxes.build_environment(&sandbox),
         log: wanted.log,
         bounds: wanted.bounds,
+        progress: wanted.progress,
         address: Some(address),
     };
     let trial = AgentTrial { sandboxes, manifest: wanted.manifest };
@@ -273,11 +342,6 @@ impl Trial for AgentTrial<'_> {
     }
 }
 
-/// Where the log of a repository's newest build is.
-pub fn log_path(app: &App, repo: &RepoName) -> PathBuf {
-    app.store.folder().join("builds").join(format!("{}-{}.log", repo.owner(), repo.name()))
-}
-
 /// How old an image is.
 pub fn age(record: &ImageRecord, now: Timestamp) -> Duration {
     record.built.map_or(Duration::ZERO, |built| now.since(built))
@@ -298,7 +362,8 @@ mod tests {
         let large = bounds(&section, &record(5_000_000_000, 20_000));
         assert_eq!(large.bytes.unwrap().most, 10_000_000_000);
         assert_eq!(large.start.unwrap().most, Duration::from_secs(60));
-        assert_eq!(bounds(&section, &ImageRecord::default()), Bounds::default(), "the first image is measured by nothing");
+        let first = bounds(&section, &ImageRecord::default());
+        assert_eq!((first.bytes, first.start), (None, None), "the first image is measured by nothing");
     }
 
     #[test]

@@ -25,6 +25,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use images::command::ImagesArgs;
 use longshore_classifier::{EvaluateOptions, Field, evaluate, lessons};
 use longshore_session::Store;
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
@@ -56,6 +57,8 @@ enum Verb {
     Doctor(ConfigArg),
     /// Propose a repository's manifest, prove it by a build, and write it
     Init(init::InitArgs),
+    /// Show the running service's images and their builds, or have one built
+    Images(ImagesVerb),
     /// Measure how well repositories are worked out, over labelled requests; or show what was learnt
     Classify(ClassifyArgs),
 }
@@ -65,6 +68,14 @@ struct ConfigArg {
     /// The configuration file
     #[arg(long, value_name = "FILE", default_value = "longshore.toml", env = "LONGSHORE_CONFIG")]
     config: PathBuf,
+}
+
+#[derive(Args)]
+struct ImagesVerb {
+    #[command(flatten)]
+    config: ConfigArg,
+    #[command(flatten)]
+    images: ImagesArgs,
 }
 
 #[derive(Args)]
@@ -125,6 +136,9 @@ async fn run(command: Verb) -> Result<ExitCode> {
         Verb::Serve(ConfigArg { config }) => serve::serve(&config).await.map(|()| ExitCode::SUCCESS),
         Verb::Doctor(ConfigArg { config }) => Ok(if doctor::doctor(&config).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
         Verb::Init(args) => init::init(args).await,
+        Verb::Images(ImagesVerb { config, images }) => {
+            images::command::images(&config::Config::read(&config.config)?, images).await.map(|()| ExitCode::SUCCESS)
+        }
         Verb::Classify(args) => classify(args).await.map(|()| ExitCode::SUCCESS),
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use longshore_api::{Api, ApiToken, PageKeys, Reported, Told};
+use longshore_api::{Api, ApiToken, Asked, Builds, PageKeys, Reported, Told};
 use longshore_classifier::{Classifier, RoutingRules};
 use longshore_gateway::{EgressRule, Gateway, GatewayConfig, GatewayParts, GitUpstream, LlmUpstream, Unlimited};
 use longshore_github::{ConfigError, GitHub, GitHubConfig};
@@ -350,7 +350,9 @@ async fn serve_http(
     let writing = Arc::clone(app);
     let typing = Told::new(move |typing| warmup::typing(&writing, typing));
     let pages = PageKeys::new(app.sandboxes.page_keys());
-    let mut router = longshore_api::router(Api { store: app.store.clone(), token, pages, not_ready, warmups, pool, typing });
+    let builder = Arc::downgrade(app);
+    let builds = Builds::new(images::logs(app), move |repo| builder.upgrade().map_or(Asked::Unknown, |app| images::rebuild(&app, repo)));
+    let mut router = longshore_api::router(Api { store: app.store.clone(), token, pages, not_ready, warmups, pool, typing, builds });
     if app.config.slack.mode == SlackMode::Http {
         let section = &app.config.slack;
         let secret = app.config.secret("slack", "signing_secret_env", &section.signing_secret_env)?;
@@ -388,6 +390,7 @@ async fn readmit(app: &Arc<App>) -> Result<()> {
     if !removed.sandboxes.is_empty() || !removed.carriers.is_empty() {
         tracing::info!(sandboxes = removed.sandboxes.len(), carriers = removed.carriers.len(), "swept strays");
     }
+    images::tidy(app).await?;
     for (repo, mut record) in app.store.images().await? {
         let broken_off = record.building_since.take().is_some();
         // Whoever restarts may have mended what failed: it is tried now, and prompts wait for that.

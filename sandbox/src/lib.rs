@@ -19,7 +19,7 @@ pub use error::EngineError;
 pub use exec::{Command, Exec, ExecEnd, ExecOutput, ExecUser};
 pub use exit::Exit;
 pub use image::{
-    Bound, Bounds, BuildError, BuildOutcome, BuildStep, BuiltImage, ImageBuild, ImageBuilder, ImageConfig, Rebuild, StepFailure,
+    Bound, Bounds, BuildError, BuildOutcome, BuildStep, BuiltImage, ImageBuild, ImageBuilder, ImageConfig, Progress, Rebuild, StepFailure,
     StepTiming, Trial, TrialSandbox,
 };
 pub use names::{CommitSha, ImageRef, InvalidName, Namespace};

@@ -21,7 +21,7 @@ pub use state::{
     Activity, Checkout, CleanUp, Command, Decision, Effect, Inserted, Moved, Rejection, SessionState, Waiting, Way, Which, Writes,
 };
 pub use store::{
-    AgentCursor, Append, Ask, AskState, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, Lesson, MovedSession, OutboxDraft,
-    OutboxLane, OutboxOwner, OutboxRow, PersonDefaults, Pick, PoolClaim, PoolReady, PoolRecord, PullRequestStyle, SandboxRecord, Sending,
-    SessionRecord, Store, StoreError, StoredEvent, Work,
+    AgentCursor, Append, Ask, AskState, BuildEnd, BuildRecord, BuildReport, BuildStepTook, Delivered, Delivery, DeliveryKind, ImageRecord,
+    InboxRow, Lesson, MovedSession, OutboxDraft, OutboxLane, OutboxOwner, OutboxRow, PersonDefaults, Pick, PoolClaim, PoolReady,
+    PoolRecord, PullRequestStyle, SandboxRecord, Sending, SessionRecord, Store, StoreError, StoredEvent, Work,
 };

@@ -69,7 +69,7 @@ pub struct RepositoryManifest {
 }
 
 /// How the image that sandboxes start from is made. Commands are shell lines, run in order in the checkout.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ImageRecipe {
     /// The image to start from; the configuration's `images.base` where it is not given.
@@ -88,6 +88,8 @@ pub struct ImageRecipe {
     pub rebuild: String,
     /// Seconds that the whole build may take.
     pub timeout_s: u64,
+    /// What the build may use, where that is not what a sandbox may.
+    pub limits: Option<SandboxLimits>,
 }
 
 /// A process that the repository's code needs beside it. It runs as the sandbox's user; its data is in the image.
@@ -133,6 +135,7 @@ impl Default for ImageRecipe {
             check: None,
             rebuild: "*/30 * * * *".to_owned(),
             timeout_s: 1800,
+            limits: None,
         }
     }
 }
@@ -224,15 +227,18 @@ impl RepositoryManifest {
                 line_of(text, "description")
             )));
         }
-        if manifest.limits.memory_mb < 512 {
-            return Err(invalid(format!(
-                "{}: `limits.memory_mb` is {}: an agent alone needs 512",
-                line_of(text, "memory_mb"),
-                manifest.limits.memory_mb
-            )));
-        }
-        if !(manifest.limits.cpus.is_finite() && manifest.limits.cpus >= 0.1) {
-            return Err(invalid(format!("{}: `limits.cpus` must be at least 0.1", line_of(text, "cpus"))));
+        for (head, limits) in [("limits", Some(manifest.limits)), ("image.limits", manifest.image.limits)] {
+            let Some(limits) = limits else { continue };
+            let at = |key: &str| format!("{}: `{head}.{key}`", line_of_in(text, &format!("[{head}]"), key));
+            if limits.memory_mb < 512 {
+                return Err(invalid(format!("{} is {}: an agent alone needs 512", at("memory_mb"), limits.memory_mb)));
+            }
+            if !(limits.cpus.is_finite() && limits.cpus >= 0.1) {
+                return Err(invalid(format!("{} must be at least 0.1", at("cpus"))));
+            }
+            if limits.pids < 64 {
+                return Err(invalid(format!("{} must be at least 64", at("pids"))));
+            }
         }
         if manifest.check.timeout_s == 0 {
             return Err(invalid(format!("{}: `check.timeout_s` must be at least 1", line_of_in(text, "[check]", "timeout_s"))));
@@ -243,9 +249,6 @@ impl RepositoryManifest {
             checked.map_err(|what| {
                 invalid(format!("{}: `image.services` {}: {what}", line_of_nth(text, "[[image.services]]", index), service.name))
             })?;
-        }
-        if manifest.limits.pids < 64 {
-            return Err(invalid(format!("{}: `limits.pids` must be at least 64", line_of(text, "pids"))));
         }
         Ok(manifest)
     }
@@ -349,6 +352,7 @@ mod tests {
     fn limits_too_small_for_an_agent_are_refused() {
         assert!(message(&format!("{SMALL}[limits]\nmemory_mb = 64\n")).contains("line 4: `limits.memory_mb` is 64"));
         assert!(message(&format!("{SMALL}[limits]\npids = 3\n")).contains("line 4: `limits.pids`"));
+        assert!(message(&format!("{SMALL}[limits]\npids = 65\n[image.limits]\npids = 3\n")).contains("line 6: `image.limits.pids`"));
         assert!(message("repository = \"acme/shop\"\ndescription = \" \"\n").contains("line 2: `description` is empty"));
     }
 

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod builds;
 mod page;
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use axum::{
     extract::{Path, Query, State},
     http::{HeaderMap, StatusCode, header::AUTHORIZATION},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use longshore_session::{ChannelId, Event, RepoName, SessionId, SessionRecord, SlackUserId, Store, StoreError};
 use serde::Deserialize;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 use tokio::sync::watch;
 
+pub use builds::{Asked, Builds};
 pub use page::PageKeys;
 
 /// Sessions in one list.
@@ -41,6 +43,7 @@ pub struct Api {
     pub pool: Reported,
     /// Hears that somebody is about to ask.
     pub typing: Told,
+    pub builds: Builds,
 }
 
 /// What somebody else keeps, told as it stands when it is asked for.
@@ -113,6 +116,9 @@ pub fn router(api: Api) -> Router {
         .route("/sessions.css", get(page::style))
         .route("/v1/images", get(images))
         .route("/v1/pool", get(pool))
+        .route("/v1/images/{owner}/{name}/builds", get(builds::history))
+        .route("/v1/images/{owner}/{name}/builds/{id}/log", get(builds::log))
+        .route("/v1/images/{owner}/{name}/rebuild", post(builds::rebuild))
         .route("/v1/sessions", get(sessions))
         .route("/v1/warmups", get(warmups).post(warm))
         .route("/v1/sessions/{id}", get(session))
@@ -141,7 +147,7 @@ impl IntoResponse for Refusal {
         let (status, what) = match self {
             Self::Unusable(why) => return (StatusCode::BAD_REQUEST, Json(json!({ "error": why }))).into_response(),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "show the API token as `Authorization: Bearer …` (`http.api_token_env`)"),
-            Self::NotFound => (StatusCode::NOT_FOUND, "there is no such session"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "there is nothing of that name"),
             Self::Store(error) => {
                 tracing::error!(%error, "cannot read for the API");
                 (StatusCode::SERVICE_UNAVAILABLE, "the session cannot be read now; the log says why")
@@ -286,7 +292,8 @@ mod tests {
         let warmups = Reported::new(|| json!([]));
         let pool = Reported::new(|| json!({}));
         let typing = Told::new(|typing| if typing.text.is_some() { Ok(()) } else { Err("say something".to_owned()) });
-        let api = Api { store, token: token.map(ApiToken::new), pages, not_ready, warmups, pool, typing };
+        let builds = Builds::new(folder.path().join("builds"), |_| Asked::Unknown);
+        let api = Api { store, token: token.map(ApiToken::new), pages, not_ready, warmups, pool, typing, builds };
         let (mut request, body) = match path.split_once(' ') {
             Some((path, body)) => (Request::post(path), Body::from(body.to_owned())),
             None => (Request::get(path), Body::empty()),
@@ -324,6 +331,42 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_builds_log_is_served_by_its_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), Arc::new(ManualClock::at(Timestamp(1)))).unwrap();
+        let repo = longshore_session::RepoName::parse("acme/shop").unwrap();
+        let record = store.begin_build(repo, |id| format!("acme-shop-{id}.log")).await.unwrap();
+        std::fs::create_dir(folder.path().join("builds")).unwrap();
+        std::fs::write(folder.path().join("builds").join(&record.report.log), "== setup: make\n").unwrap();
+        let (_keep, not_ready) = watch::channel(Vec::new());
+        let builds =
+            Builds::new(folder.path().join("builds"), |repo| if repo.as_str() == "acme/shop" { Asked::Running } else { Asked::Unknown });
+        let pages = PageKeys::new(|session| format!("key of {session}"));
+        let token = Some(ApiToken::new("t"));
+        let (nothing, typing) = (Reported::new(|| json!([])), Told::new(|_| Ok(())));
+        let router = router(Api { store, token, pages, not_ready, warmups: nothing.clone(), pool: nothing, typing, builds });
+        let ask = async |method: &str, path: &str, token: &str| {
+            let request = Request::builder().method(method).uri(path).header(AUTHORIZATION, format!("Bearer {token}"));
+            let answer = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            let status = answer.status();
+            let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+            (status, String::from_utf8(body.to_vec()).unwrap())
+        };
+        let (status, text) = ask("GET", "/v1/images/acme/shop/builds", "t").await;
+        assert!(
+            status == StatusCode::OK && text.contains("\"outcome\":\"running\"") && text.contains("\"repository\":\"acme/shop\""),
+            "{text}"
+        );
+        let log = format!("/v1/images/acme/shop/builds/{}/log", record.id);
+        assert_eq!(ask("GET", &log, "t").await, (StatusCode::OK, "== setup: make\n".to_owned()));
+        assert_eq!(ask("GET", &log, "x").await.0, StatusCode::UNAUTHORIZED);
+        assert_eq!(ask("GET", &log.replace("shop", "other"), "t").await.0, StatusCode::NOT_FOUND, "another repository's");
+        assert_eq!(ask("POST", "/v1/images/acme/shop/rebuild", "x").await.0, StatusCode::UNAUTHORIZED);
+        assert_eq!(ask("POST", "/v1/images/acme/shop/rebuild", "t").await.0, StatusCode::CONFLICT);
+        assert_eq!(ask("POST", "/v1/images/acme/other/rebuild", "t").await.0, StatusCode::NOT_FOUND);
+    }
+
+    #[tokio::test]
     async fn a_page_wants_its_key_and_has_no_scripts() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), Arc::new(ManualClock::at(Timestamp(1)))).unwrap();
@@ -331,7 +374,8 @@ mod tests {
         let pages = PageKeys::new(|session| format!("key-of-{session}"));
         let nothing = Reported::new(|| json!([]));
         let typing = Told::new(|_| Ok(()));
-        let router = router(Api { store, token: None, pages, not_ready, warmups: nothing.clone(), pool: nothing, typing });
+        let builds = Builds::new(folder.path().join("builds"), |_| Asked::Unknown);
+        let router = router(Api { store, token: None, pages, not_ready, warmups: nothing.clone(), pool: nothing, typing, builds });
         for path in
             ["/sessions/s-none", "/sessions/s-none?key=", "/sessions/s-none?key=key-of-s-other", "/sessions/s-none?key=key-of-s-none"]
         {

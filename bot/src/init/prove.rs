@@ -18,7 +18,7 @@ use longshore_gateway::{
 use longshore_github::GitHub;
 use longshore_sandbox::{
     Bounds, BuildError, BuildOutcome, BuiltImage, CommitSha, DockerConfig, DockerEngine, Engine, ImageBuilder, ImageRef, Namespace,
-    Rebuild, StepFailure,
+    Progress, Rebuild, StepFailure,
 };
 use longshore_session::{RepoName, RepositoryManifest};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -106,7 +106,14 @@ impl Prover {
         self.door.take();
         // Its lines are those of the build before until the builder begins anew.
         let _ = std::fs::remove_file(log);
-        let wanted = Wanted { manifest, commit: commit.clone(), rebuild: Rebuild::Full, log: log.to_owned(), bounds: Bounds::default() };
+        let wanted = Wanted {
+            manifest,
+            commit: commit.clone(),
+            rebuild: Rebuild::Full,
+            log: log.to_owned(),
+            bounds: Bounds::default(),
+            progress: Progress::default(),
+        };
         let outcome = {
             let mut build = std::pin::pin!(build_admitted(&self.builder, &self.sandboxes, wanted));
             let mut told = Headings::default();

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     BuildError, BuildOutcome, BuildStep, BuiltImage, ImageBuild, ImageBuilder, Rebuild,
+    disk::outgrown,
     inputs::Inputs,
     log::BuildLog,
     steps::{END_PROCESSES, FIND_SECRETS, Run, SCRUB, SERVICES_DOWN, SERVICES_UP, checkout, define, tidy},
@@ -63,10 +64,27 @@ impl ImageBuilder {
             sandbox: build.sandbox.clone(),
             log,
             deadline: Instant::now() + build.manifest.image.timeout(),
-            timings: Vec::new(),
-            entered: None,
+            progress: build.progress.clone(),
         };
-        let built = Box::pin(self.run(&mut build, &plan, trial, &mut run)).await;
+        let progress = build.progress.clone();
+        let watched = build.sandbox.clone();
+        let most = build.bounds.written;
+        let written = async {
+            match most {
+                Some(most) => (outgrown(&self.engine, &watched, &progress, most).await, most),
+                None => std::future::pending().await,
+            }
+        };
+        let built = tokio::select! {
+            built = Box::pin(self.run(&mut build, &plan, trial, &mut run)) => built,
+            // Whatever of it still runs ends with the container.
+            (written, most) = written => {
+                let step = progress.at().unwrap_or(BuildStep::Setup);
+                run.log.output(format!("== ended: it has written {written} bytes, and {most} is the most\n").as_bytes());
+                Err(BuildError::WroteTooMuch { step, written, most })
+            }
+        };
+        progress.leave();
         if let Err(error) = self.engine.remove(&build.sandbox).await {
             tracing::warn!(sandbox = %build.sandbox, %error, "a build's container could not be removed");
         }
@@ -105,12 +123,12 @@ impl ImageBuilder {
         let start = StartSandbox {
             id: build.sandbox.clone(),
             image: plan.from.clone(),
-            limits: build.manifest.limits,
+            limits: recipe.limits.unwrap_or(build.manifest.limits),
             process: Process::Idle,
             environment: build.environment.clone(),
             labels: vec![("kind".to_owned(), "build".to_owned())],
         };
-        run.enter(BuildStep::Start);
+        run.progress.enter(BuildStep::Start);
         let sandbox = run.engine.start_as(Kind::Build, start).await?;
         if let Some(told) = build.address.take() {
             // Nobody has to want it.
@@ -119,32 +137,32 @@ impl ImageBuilder {
 
         let line = checkout(&build.manifest, &build.commit);
         let title = format!("git clone https://github.com/{}.git", build.manifest.repository);
-        run.enter(BuildStep::Checkout);
+        run.progress.enter(BuildStep::Checkout);
         run.line(BuildStep::Checkout, ExecUser::Agent, &title, &line).await?;
         if !plan.goes_on {
-            run.enter(BuildStep::SetupRoot);
+            run.progress.enter(BuildStep::SetupRoot);
             run.lines(BuildStep::SetupRoot, ExecUser::Root, &recipe.setup_root).await?;
         }
-        run.enter(BuildStep::Setup);
+        run.progress.enter(BuildStep::Setup);
         run.lines(BuildStep::Setup, ExecUser::Agent, &recipe.setup).await?;
         if !recipe.services.is_empty() {
-            run.enter(BuildStep::Services);
+            run.progress.enter(BuildStep::Services);
             run.line(BuildStep::Services, ExecUser::Root, "define services", &define(&recipe.services)).await?;
             run.line(BuildStep::Services, ExecUser::Agent, "start services", SERVICES_UP).await?;
         }
-        run.enter(BuildStep::Warm);
+        run.progress.enter(BuildStep::Warm);
         run.lines(BuildStep::Warm, ExecUser::Agent, &recipe.warm).await?;
         let check: Vec<String> = recipe.check.iter().cloned().collect();
-        run.enter(BuildStep::Check);
+        run.progress.enter(BuildStep::Check);
         run.lines(BuildStep::Check, ExecUser::Agent, &check).await?;
-        run.enter(BuildStep::Vocabulary);
+        run.progress.enter(BuildStep::Vocabulary);
         let words = gather(run).await?;
         if !recipe.services.is_empty() {
             // Ended well, or their data is not sound.
-            run.enter(BuildStep::Services);
+            run.progress.enter(BuildStep::Services);
             run.line(BuildStep::Services, ExecUser::Agent, "stop services", SERVICES_DOWN).await?;
         }
-        run.enter(BuildStep::Scrub);
+        run.progress.enter(BuildStep::Scrub);
         run.line(BuildStep::Scrub, ExecUser::Root, "end what still runs", END_PROCESSES).await?;
         run.line(BuildStep::Scrub, ExecUser::Agent, "restore tracked files", &tidy(&build.commit)).await?;
         run.line(BuildStep::Scrub, ExecUser::Root, "remove what no image should hold", SCRUB).await?;
@@ -155,7 +173,7 @@ impl ImageBuilder {
         let local = format!("{}/image", self.engine.namespace());
         let sandbox = build.sandbox.clone();
         let labels = plan.inputs.labels();
-        run.enter(BuildStep::Commit);
+        run.progress.enter(BuildStep::Commit);
         let image = match run.engine.commit(&sandbox, &local, sandbox.as_str(), labels).await {
             Err(EngineError::DiskFull { .. }) => return Err(BuildError::DiskFull { step: BuildStep::Commit }),
             result => result?,
@@ -178,7 +196,7 @@ impl ImageBuilder {
         trial: &dyn Trial,
         run: &mut Run<'_>,
     ) -> Result<Duration, BuildError> {
-        run.enter(BuildStep::Boot);
+        run.progress.enter(BuildStep::Boot);
         let bytes = self.engine.find_image(image).await?.unwrap_or_default().bytes;
         match build.bounds.bytes {
             Some(bound) if bytes > bound.most => Err(BuildError::TooLarge { bytes, bound }),
@@ -197,12 +215,12 @@ impl ImageBuilder {
         let repository =
             format!("{}/{}", self.config.registry.address, image_repository(self.engine.namespace(), &build.manifest.repository));
         let input_hash = plan.inputs.hash();
-        run.enter(BuildStep::Push);
+        run.progress.enter(BuildStep::Push);
         let reference = match run.engine.push(image, &repository, &input_hash).await {
             Err(EngineError::DiskFull { .. }) => return Err(BuildError::DiskFull { step: BuildStep::Push }),
             result => result?,
         };
-        run.leave();
+        run.progress.leave();
         let facts = self.engine.find_image(image).await?.unwrap_or_default();
         let digest = reference.as_str().split_once('@').map(|(_, digest)| digest.to_owned()).unwrap_or_default();
         Ok(BuiltImage {
@@ -214,7 +232,7 @@ impl ImageBuilder {
             layers: facts.layers,
             vocabulary: tried.vocabulary,
             start: tried.start,
-            timings: run.timings.clone(),
+            timings: run.progress.steps(),
         })
     }
 }

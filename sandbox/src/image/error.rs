@@ -40,15 +40,20 @@ pub enum BuildError {
     #[error("a sandbox started from the new image did not work ({reason}); the last good image stays in use")]
     Boot { reason: String },
     #[error(
-        "the new image has {}, the one before {}, and {} is the most that a new one may have; the last good image stays in use. If it is meant to grow, raise `images.max_growth` or `images.growth_floor_mb` in the configuration",
+        "the new image has {}, the one before {}, and {} is the most that a new one may have; the last good image stays in use. If it is meant to grow, `longshore images rebuild owner/repo` takes it as it is; `images.max_growth` and `images.growth_floor_mb` in the configuration let all grow more",
         megabytes(*bytes), megabytes(bound.before), megabytes(bound.most)
     )]
     TooLarge { bytes: u64, bound: Bound<u64> },
     #[error(
-        "a sandbox of the new image takes {:.1} s until its agent answers, one of the image before took {:.1} s, and {:.1} s is the most that a new one may take; the last good image stays in use. If it is meant to be so, raise `images.max_start_ratio` or `images.start_floor_s` in the configuration",
+        "a sandbox of the new image takes {:.1} s until its agent answers, one of the image before took {:.1} s, and {:.1} s is the most that a new one may take; the last good image stays in use. If it is meant to be so, `longshore images rebuild owner/repo` takes it as it is; `images.max_start_ratio` and `images.start_floor_s` in the configuration let all take longer",
         took.as_secs_f64(), bound.before.as_secs_f64(), bound.most.as_secs_f64()
     )]
     TooSlow { took: Duration, bound: Bound<Duration> },
+    #[error(
+        "the build had written {} by step `{step}`, and {} is the most, so it was ended; the last good image stays in use. Find what writes so much, or raise `images.build_disk_mb` in the configuration",
+        megabytes(*written), megabytes(*most)
+    )]
+    WroteTooMuch { step: BuildStep, written: u64, most: u64 },
     #[error("cannot write the build's log {}: {source}", path.display())]
     Log { path: PathBuf, source: io::Error },
     #[error(transparent)]

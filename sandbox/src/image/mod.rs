@@ -1,9 +1,11 @@
 //! Making the image that a repository's sandboxes start from.
 
 mod build;
+mod disk;
 mod error;
 mod inputs;
 mod log;
+mod progress;
 mod steps;
 mod trial;
 mod vocabulary;
@@ -15,6 +17,7 @@ use tokio::sync::oneshot;
 
 pub use self::error::{BuildError, StepFailure};
 pub(crate) use self::log::tail;
+pub use self::progress::{Progress, StepTiming};
 pub use self::trial::{Bound, Bounds, Trial, TrialSandbox};
 use crate::{CommitSha, DockerEngine, ImageRef, RegistryConfig};
 
@@ -48,8 +51,10 @@ pub struct ImageBuild {
     pub environment: Vec<(String, String)>,
     /// The build's log, written as it goes; its folder is made where it is missing.
     pub log: PathBuf,
-    /// What the image must keep to.
+    /// What it must keep to.
     pub bounds: Bounds,
+    /// Shows how far it is.
+    pub progress: Progress,
     /// Told the build container's address before the first command runs.
     pub address: Option<oneshot::Sender<IpAddr>>,
 }
@@ -93,13 +98,6 @@ pub struct BuiltImage {
     /// From the request for a sandbox to an agent that answers, where it was tried.
     pub start: Duration,
     pub timings: Vec<StepTiming>,
-}
-
-/// How long a step took.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StepTiming {
-    pub step: BuildStep,
-    pub took: Duration,
 }
 
 /// The parts of a build, in their order.

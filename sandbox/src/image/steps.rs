@@ -5,7 +5,7 @@ use std::time::Duration;
 use longshore_session::{RepositoryManifest, SandboxId, Service};
 use tokio::time::Instant;
 
-use super::{BuildError, BuildStep, StepFailure, StepTiming, error::suggestion, log::BuildLog};
+use super::{BuildError, BuildStep, Progress, StepFailure, error::suggestion, log::BuildLog};
 use crate::{CommitSha, DockerEngine, Exec, ExecOutput, ExecUser, carrier::shell_quoted, docker::Part, error::tells_of_full_disk};
 
 /// A build under way.
@@ -15,24 +15,10 @@ pub(super) struct Run<'a> {
     pub log: BuildLog,
     /// Where `image.timeout_s` ends.
     pub deadline: Instant,
-    pub timings: Vec<StepTiming>,
-    pub entered: Option<(BuildStep, Instant)>,
+    pub progress: Progress,
 }
 
 impl Run<'_> {
-    /// Enters a step: the one before ends here.
-    pub fn enter(&mut self, step: BuildStep) {
-        self.leave();
-        self.entered = Some((step, Instant::now()));
-    }
-
-    /// Ends the step, and notes how long it took.
-    pub fn leave(&mut self) {
-        if let Some((step, begun)) = self.entered.take() {
-            self.timings.push(StepTiming { step, took: begun.elapsed() });
-        }
-    }
-
     /// Runs shell lines in the checkout; the first that fails ends the build.
     pub async fn lines(&mut self, step: BuildStep, user: ExecUser, lines: &[String]) -> Result<(), BuildError> {
         for line in lines {

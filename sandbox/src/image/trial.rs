@@ -43,12 +43,14 @@ pub struct Bound<T> {
     pub most: T,
 }
 
-/// What a new image must keep to. None: there is none before it, or nothing is known of it.
+/// What a build and a new image must keep to. None: no bound, because there is no image before it, or nothing is known of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Bounds {
     pub bytes: Option<Bound<u64>>,
     /// From the request for a sandbox to an agent that answers.
     pub start: Option<Bound<Duration>>,
+    /// Bytes that the build may write.
+    pub written: Option<u64>,
 }
 
 /// How thoroughly a sandbox is looked at.

@@ -8,7 +8,7 @@ use std::{
 
 use longshore_sandbox::{
     Bound, Bounds, BuildError, BuildOutcome, BuildStep, BuiltImage, CommitSha, Engine, EngineError, Exec, ExecEnd, GATEWAY_HOST,
-    ImageBuild, ImageBuilder, ImageConfig, ImageRef, Process, Rebuild, RegistryConfig, Sandbox, Trial, TrialSandbox,
+    ImageBuild, ImageBuilder, ImageConfig, ImageRef, Process, Progress, Rebuild, RegistryConfig, Sandbox, Trial, TrialSandbox,
 };
 use longshore_session::{RepositoryManifest, SandboxId};
 
@@ -103,6 +103,7 @@ pub fn request(fixture: &Fixture, manifest: &RepositoryManifest, commit: &Commit
         environment: git.map(|(key, value)| (key.to_owned(), value)).to_vec(),
         log: fixture.folder.path().join("logs/build.log"),
         bounds: Bounds::default(),
+        progress: Progress::default(),
         address: None,
     }
 }
@@ -315,7 +316,7 @@ fn an_image_that_sessions_could_not_work_in_is_not_pushed() {
         let mut build = request(&fixture, &manifest("setup = [\"head -c 9000000 /dev/urandom >blob\"]\n"), &commit, Rebuild::Full);
         build.bounds.bytes = Some(Bound { before: 2_000_000, most: 4_000_000 });
         let words = builder.build(build, &ANSWERS).await.unwrap_err().to_string();
-        assert!(words.contains("the one before 2 MB, and 4 MB is the most") && words.contains("images.max_growth"), "{words}");
+        assert!(words.contains("the one before 2 MB, and 4 MB is the most") && words.contains("images rebuild"), "{words}");
 
         let mut build = request(&fixture, &manifest(""), &commit, Rebuild::Full);
         build.bounds.start = Some(Bound { before: Duration::ZERO, most: Duration::from_nanos(1) });
@@ -330,6 +331,97 @@ fn an_image_that_sessions_could_not_work_in_is_not_pushed() {
         assert_eq!(docker(&["image", "ls", "-q", "--filter", &filter]), "", "no image is left");
         let tags = ask_registry(&format!("/v2/{}/acme-shop/tags/list", fixture.namespace));
         assert!(tags.contains("NAME_UNKNOWN"), "nothing was pushed: {tags}");
+    });
+}
+
+#[test]
+fn a_build_that_hangs_or_writes_without_end_is_ended_with_all_that_it_started() {
+    with_engine(async |fixture| {
+        let origin = Origin::serve(&fixture).await;
+        let commit = origin.commit("README.md", "# Checkout\n");
+        let builder = builder(&fixture);
+
+        // A process in a session of its own, deaf to what is asked of it.
+        let hangs = "timeout_s = 8\nsetup = [\"setsid bash -c \\\"trap '' TERM; sleep 60007\\\" & wait\"]\n";
+        let build = request(&fixture, &manifest(hangs), &commit, Rebuild::Full);
+        let progress = build.progress.clone();
+        let error = builder.build(build, &ANSWERS).await.unwrap_err();
+        assert!(
+            matches!(&error, BuildError::Step(failure) if failure.step == BuildStep::Setup && failure.end == ExecEnd::TimedOut),
+            "{error}"
+        );
+        assert_eq!(progress.steps().last().map(|timing| timing.step), Some(BuildStep::Setup), "how far it came is known");
+        let processes = Command::new("pgrep").args(["-f", "sleep 60007"]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&processes.stdout), "", "nothing of it runs on");
+
+        let fills = "setup = [\"echo begin; head -c 60000000 /dev/zero >large; sleep 600\"]\n";
+        let mut build = request(&fixture, &manifest(fills), &commit, Rebuild::Full);
+        build.bounds.written = Some(30_000_000);
+        let log = build.log.clone();
+        let error = builder.build(build, &ANSWERS).await.unwrap_err();
+        assert!(matches!(error, BuildError::WroteTooMuch { step: BuildStep::Setup, written: 60_000_000.., .. }), "{error}");
+        assert!(error.to_string().contains("30 MB is the most") && error.to_string().contains("images.build_disk_mb"), "{error}");
+        assert!(std::fs::read_to_string(log).unwrap().contains("== ended: it has written"));
+        assert_eq!(fixture.engine.list(None).await.unwrap(), [], "no container is left");
+    });
+}
+
+#[test]
+fn a_builds_container_comes_after_those_of_sessions() {
+    with_engine(async |fixture| {
+        let origin = Origin::serve(&fixture).await;
+        let commit = origin.commit("README.md", "# Checkout\n");
+        let recipe =
+            manifest("setup = [\"cat /proc/self/oom_score_adj; until [ -e go ]; do sleep 0.1; done\"]\n[image.limits]\nmemory_mb = 700\n");
+        let build = request(&fixture, &recipe, &commit, Rebuild::Full);
+        let (id, log, progress) = (build.sandbox.clone(), build.log.clone(), build.progress.clone());
+        let builder = builder(&fixture);
+        let (outcome, limits) = tokio::join!(builder.build(build, &ANSWERS), async {
+            while progress.at() != Some(BuildStep::Setup) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            let format = "{{.HostConfig.CpuShares}} {{.HostConfig.Memory}}";
+            let limits = docker(&["inspect", "--format", format, &fixture.container(&id)]);
+            fixture.run(&id, "touch go").await;
+            limits
+        });
+        built(outcome.unwrap());
+        assert_eq!(limits.trim(), format!("256 {}", 700 * 1024 * 1024));
+        assert!(std::fs::read_to_string(log).unwrap().contains("\n500\n"), "where memory runs out, it goes first");
+    });
+}
+
+#[test]
+fn a_build_follows_its_branch_wherever_it_was_pushed_and_however_large_it_grew() {
+    with_engine(async |fixture| {
+        let origin = Origin::serve(&fixture).await;
+        origin.commit("README.md", "# Checkout\n");
+        let second = origin.commit("later.txt", "later\n");
+        let builder = builder(&fixture);
+        let recipe = manifest("check = \"git diff --quiet\"\n");
+        let image = built(builder.build(request(&fixture, &recipe, &second, Rebuild::Full), &ANSWERS).await.unwrap());
+
+        // The last commit is taken back, and another put in its place.
+        git(&origin.work, &["reset", "--quiet", "--hard", "HEAD~1"]);
+        git(&origin.work, &["push", "--quiet", "--force", origin.bare.to_str().unwrap(), "HEAD:main"]);
+        let pushed = origin.commit("instead.txt", "instead\n");
+        let next = built(builder.build(request(&fixture, &recipe, &pushed, Rebuild::From(image.reference)), &ANSWERS).await.unwrap());
+        assert!(!next.timings.iter().any(|timing| timing.step == BuildStep::SetupRoot), "it goes on from the image before");
+
+        for folder in 0..20 {
+            let folder = origin.work.join(format!("many/{folder}"));
+            std::fs::create_dir_all(&folder).unwrap();
+            for file in 0..1_000 {
+                std::fs::write(folder.join(format!("{file}.txt")), format!("{file}\n")).unwrap();
+            }
+        }
+        let many = origin.commit("many/last.txt", "last\n");
+        let grown = built(builder.build(request(&fixture, &recipe, &many, Rebuild::From(next.reference)), &ANSWERS).await.unwrap());
+        let mut start = fixture.request(&SandboxId::random());
+        start.image = grown.reference;
+        let sandbox = fixture.engine.start(start).await.unwrap();
+        let line = "git rev-parse HEAD; git status --porcelain; git ls-files | wc -l; ls";
+        assert_eq!(fixture.text(&sandbox.id, line).await, format!("{many}\n20003\nREADME.md\ninstead.txt\nmany"));
     });
 }
 

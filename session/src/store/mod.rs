@@ -4,6 +4,7 @@
 //! (spread by id). A writer takes what waits in its channel as one group and commits it at once, so that many small writes cost one
 //! disk flush; who asked is answered after the commit. Reads use read-only connections and never wait for a writer.
 
+mod builds;
 mod central;
 mod moves;
 mod outbox;
@@ -21,6 +22,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
+pub use builds::{BuildEnd, BuildRecord, BuildReport, BuildStepTook};
 pub use central::{Ask, AskState, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, SandboxRecord, SessionRecord, Work};
 pub use moves::{Lesson, MovedSession, Pick};
 pub use outbox::{OutboxDraft, OutboxLane, OutboxOwner, OutboxRow, Sending};

@@ -237,8 +237,12 @@ impl Harness {
     }
 
     fn build_log_tail(&self, repository: &str) -> String {
-        let file = self.service.data_folder().join("builds").join(format!("{}.log", repository.replace('/', "-")));
-        let log = std::fs::read_to_string(file).unwrap_or_default();
+        let begins = format!("{}-", repository.replace('/', "-"));
+        let logs = std::fs::read_dir(self.service.data_folder().join("builds")).into_iter().flatten().flatten();
+        let newest = logs
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&begins))
+            .max_by_key(|entry| entry.metadata().and_then(|about| about.modified()).ok());
+        let log = newest.and_then(|entry| std::fs::read_to_string(entry.path()).ok()).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(25)..].join("\n")
     }

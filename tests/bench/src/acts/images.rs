@@ -5,7 +5,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use longshore_harness::Harness;
 use longshore_sandbox::{
-    Bounds, BuildOutcome, BuildStep, BuiltImage, CommitSha, ImageBuild, ImageBuilder, ImageConfig, ImageRef, Rebuild, RegistryConfig,
+    Bounds, BuildOutcome, BuildStep, BuiltImage, CommitSha, ImageBuild, ImageBuilder, ImageConfig, ImageRef, Progress, Rebuild,
+    RegistryConfig,
 };
 use longshore_session::{RepositoryManifest, SandboxId};
 use tokio::{process::Command, sync::oneshot};
@@ -89,6 +90,7 @@ impl<'a> Builds<'a> {
             environment: self.hand.admit_build(&sandbox, &self.manifest),
             log: self.hand.folder.join("build.log"),
             bounds: Bounds::default(),
+            progress: Progress::default(),
             address: Some(address),
         };
         let trial = self.hand.trial(&self.manifest);

@@ -6,7 +6,10 @@ use longshore_harness::{Harness, Options, Wait};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::bad_talk::{Talk, agent_repos, asked, says};
+use crate::{
+    bad_ground::run,
+    bad_talk::{Talk, agent_repos, asked, says},
+};
 
 /// A build that fails, on a machine that has other work as well.
 const BUILD: Duration = Duration::from_secs(240);
@@ -29,6 +32,16 @@ async fn image(harness: &Harness, repository: &str, wanted: impl Fn(&Value) -> b
 
 fn failed(image: &Value) -> bool {
     image["failure"].is_string() && image["building_since"].is_null()
+}
+
+/// What `longshore images …` says.
+async fn images_command(harness: &Harness, arguments: &[&str]) -> String {
+    let config = harness.service.config_file();
+    let all: Vec<&str> = ["images", "--config", config.to_str().unwrap()].into_iter().chain(arguments.iter().copied()).collect();
+    let environment: Vec<(&str, &str)> = harness.service.environment().iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let run = run(&all, harness.folder(), &environment).await;
+    assert!(run.success, "{run:?}");
+    run.said
 }
 
 /// A sample's manifest with another `[image]` section.
@@ -71,6 +84,26 @@ async fn a_build_that_fails_is_told_with_its_step_and_never_replaces_a_good_imag
     says(&repos, &["*acme/courier* ready at", "last build failed", "step `boot`", "no wheels"]);
     let talk = Talk::begin(&harness, "C0GENERAL", "in acme/courier, say hello");
     talk.ends_well_with(&["Hello from the van."]).await;
+
+    // What became of its builds, as an operator asks; and one that is asked for, of a branch that is gone.
+    let history = images_command(&harness, &["history", "acme/courier"]).await;
+    assert!(
+        history.lines().next().is_some_and(|newest| newest.contains("failed") && newest.contains("of step `boot` ended with status 4")),
+        "{history}"
+    );
+    let log = images_command(&harness, &["log", "acme/courier"]).await;
+    assert!(log.contains("== setup: touch /tmp/wheels") && log.contains("its agent answers after") && log.contains("no wheels"), "{log}");
+    let bare = harness.github.bare_path("acme/courier").unwrap();
+    let deleted = std::process::Command::new("git").args(["update-ref", "-d", "refs/heads/main"]).current_dir(bare).status().unwrap();
+    assert!(deleted.success());
+    images_command(&harness, &["rebuild", "acme/courier"]).await;
+    let now = image(&harness, "acme/courier", |image| {
+        failed(image) && image["failure"].as_str().is_some_and(|why| why.contains("no branch main"))
+    })
+    .await;
+    assert_eq!(now["reference"], good, "the good image is still the one");
+    let listed = images_command(&harness, &["list"]).await;
+    assert!(listed.contains("acme/courier  ") && listed.contains("last build failed: acme/courier has no branch main"), "{listed}");
 
     // Mended: the thread whose repository had no image goes on from a reply.
     harness.service.terminate().await.unwrap();

@@ -27,6 +27,7 @@ async fn help_says_what_there_is() {
       doctor    Check a configuration against the real services, and say what is missing and how to get
                 it
       init      Propose a repository's manifest, prove it by a build, and write it
+      images    Show the running service's images and their builds, or have one built
       classify  Measure how well repositories are worked out, over labelled requests; or show what was
                 learnt
       help      Print this message or the help of the given subcommand(s)
