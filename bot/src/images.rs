@@ -282,12 +282,14 @@ pub async fn build_admitted(builder: &ImageBuilder, sandboxes: &Sandboxes, wante
     let sandbox = SandboxId::random();
     sandboxes.admit_build(&sandbox, wanted.manifest);
     let (address, told) = oneshot::channel();
+    let mut environment = sandboxes.build_environment(&sandbox);
+    environment.extend(sandboxes.registry_variables(&sandbox, wanted.manifest));
     let request = ImageBuild {
         sandbox: sandbox.clone(),
         manifest: wanted.manifest.clone(),
         commit: wanted.commit,
         rebuild: wanted.rebuild,
-        environment: sandboxes.build_environment(&sandbox),
+        environment,
         log: wanted.log,
         bounds: wanted.bounds,
         progress: wanted.progress,
@@ -318,8 +320,7 @@ struct AgentTrial<'a> {
 impl Trial for AgentTrial<'_> {
     fn sandbox(&self) -> TrialSandbox {
         let id = SandboxId::random();
-        // It may do what a build may: nobody has asked it for anything.
-        self.sandboxes.admit_build(&id, self.manifest);
+        self.sandboxes.admit_trial(&id, self.manifest);
         TrialSandbox { process: Process::Agent { argv: self.sandboxes.command() }, environment: self.sandboxes.usual_environment(&id), id }
     }
 

@@ -13,9 +13,9 @@ use anyhow::{Context, Result};
 use base64::Engine as _;
 use hmac::{Hmac, Mac};
 use longshore_agent::{AgentKind, LaunchSettings, ModelSight, StartSession, opencode};
-use longshore_gateway::{EgressRule, LlmRight, Pass, Passes, PushRule, SandboxToken, ToolRight};
+use longshore_gateway::{EgressRule, HeaderSecret, LlmRight, Pass, Passes, PushRule, RegistryRight, SandboxToken, ToolRight};
 use longshore_sandbox::GATEWAY_HOST;
-use longshore_session::{RepositoryManifest, SandboxId, SessionId};
+use longshore_session::{BuildSecret, RepositoryManifest, SandboxId, SessionId};
 use sha2::Sha256;
 
 /// The models that agents work with.
@@ -103,12 +103,24 @@ impl Sandboxes {
         self.passes.enter(&self.token(id), pass);
     }
 
-    /// Lets an image build in: its repository and the manifest's hosts, nothing else.
+    /// Lets an image build in: its repository, the manifest's hosts and its registries, nothing else.
     pub fn admit_build(&self, id: &SandboxId, manifest: &RepositoryManifest) {
-        let mut pass = Pass::nothing(id.clone());
-        pass.fetch = vec![manifest.repository.clone()];
-        pass.egress = egress(manifest);
+        let mut pass = trial_pass(id, manifest);
+        // What does not parse, or is not set, was refused at start.
+        pass.registries = manifest.image.secrets.iter().filter_map(|secret| registry(secret).ok()).collect();
         self.passes.enter(&self.token(id), pass);
+    }
+
+    /// Lets the sandbox in that an image is tried with: it may do what a session's may before anybody asked it for anything.
+    pub fn admit_trial(&self, id: &SandboxId, manifest: &RepositoryManifest) {
+        self.passes.enter(&self.token(id), trial_pass(id, manifest));
+    }
+
+    /// Where a build finds its registries.
+    pub fn registry_variables(&self, id: &SandboxId, manifest: &RepositoryManifest) -> Vec<(String, String)> {
+        let token = self.token(id);
+        let address = |name: &str| format!("http://sandbox:{}@{GATEWAY_HOST}:{}/registry/{name}", token.expose(), self.port);
+        manifest.image.secrets.iter().map(|secret| (secret.variable(), address(&secret.name))).collect()
     }
 
     /// From now on the token counts only from this address.
@@ -185,6 +197,30 @@ fn page_key(secret: &[u8], session: &SessionId) -> String {
 
 fn gateway_url(port: u16) -> String {
     format!("http://{GATEWAY_HOST}:{port}")
+}
+
+fn trial_pass(id: &SandboxId, manifest: &RepositoryManifest) -> Pass {
+    let mut pass = Pass::nothing(id.clone());
+    pass.fetch = vec![manifest.repository.clone()];
+    pass.egress = egress(manifest);
+    pass
+}
+
+/// What the gateway adds to requests for a registry. The error names what is wrong, never the value.
+pub fn registry(secret: &BuildSecret) -> Result<RegistryRight> {
+    let value = std::env::var(&secret.value_env).unwrap_or_default();
+    let value = value.trim();
+    if value.is_empty() {
+        anyhow::bail!("`value_env` names the variable {}, which is not set: export it before the start", secret.value_env);
+    }
+    let url = if secret.url.ends_with('/') { secret.url.clone() } else { format!("{}/", secret.url) };
+    Ok(RegistryRight {
+        name: secret.name.clone(),
+        url: url.parse().with_context(|| format!("`url` {} is no address", secret.url))?,
+        header: secret.header.parse().with_context(|| format!("`header` {} is no header's name", secret.header))?,
+        value: HeaderSecret::new(&format!("{}{value}", secret.prefix))
+            .with_context(|| format!("the value of {} cannot stand in a header", secret.value_env))?,
+    })
 }
 
 /// Entries that do not parse were refused at start (see `serve`).

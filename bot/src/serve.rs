@@ -40,7 +40,7 @@ use crate::{
     overview::Pulls,
     pool::{self, Pool},
     routing,
-    sandboxes::{Models, Sandboxes},
+    sandboxes::{self, Models, Sandboxes},
     tools::{AgentTools, AppCredentials, ModelWatch},
     warmup::{self, Warmth, Warmups},
 };
@@ -172,6 +172,9 @@ pub fn check_manifest(manifest: &RepositoryManifest, folder: &Path) -> Result<()
     CronExpression::parse(&manifest.image.rebuild).with_context(|| at("image.rebuild"))?;
     for rule in &manifest.egress {
         rule.parse::<EgressRule>().map_err(|error| anyhow::anyhow!("{}: {error}", at("egress")))?;
+    }
+    for secret in &manifest.image.secrets {
+        sandboxes::registry(secret).with_context(|| format!("{}: {}", at("image.secrets"), secret.name))?;
     }
     if let Some(base) = &manifest.image.base {
         ImageRef::parse(base).with_context(|| at("image.base"))?;

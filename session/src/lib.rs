@@ -16,7 +16,9 @@ pub use ids::{
     ChannelId, InvalidId, MessageTs, Person, PromptId, QuestionId, RepoName, SandboxId, SessionId, SlackEventId, SlackUserId, TeamId,
     ThreadKey, TurnId,
 };
-pub use repository::{CheckRecipe, ImageRecipe, ManifestError, PoolRecipe, RepositoryManifest, RepositoryProfile, SandboxLimits, Service};
+pub use repository::{
+    BuildSecret, CheckRecipe, ImageRecipe, ManifestError, PoolRecipe, RepositoryManifest, RepositoryProfile, SandboxLimits, Service,
+};
 pub use state::{
     Activity, Checkout, CleanUp, Command, Decision, Effect, Inserted, Moved, Rejection, SessionState, Waiting, Way, Which, Writes,
 };

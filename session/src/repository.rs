@@ -78,6 +78,8 @@ pub struct ImageRecipe {
     pub setup_root: Vec<String>,
     /// Run as the sandbox's user: dependencies, build.
     pub setup: Vec<String>,
+    /// Private package registries that the build reads through the gateway, which adds what they ask for.
+    pub secrets: Vec<BuildSecret>,
     /// What runs from before `warm` on, and in every sandbox: a database, a cache. In the order in which they start.
     pub services: Vec<Service>,
     /// Run once so that caches are warm; a failure here fails the build.
@@ -90,6 +92,45 @@ pub struct ImageRecipe {
     pub timeout_s: u64,
     /// What the build may use, where that is not what a sandbox may.
     pub limits: Option<SandboxLimits>,
+}
+
+/// A private package registry, and where the service finds the credential for it. The build never sees that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BuildSecret {
+    /// The registry's path at the gateway, and a part of the variable's name that holds its address.
+    pub name: String,
+    /// `https://npm.example.com/private/`: requests behind it get the header.
+    pub url: String,
+    #[serde(default = "authorization")]
+    pub header: String,
+    /// The variable of the service that holds the header's value.
+    pub value_env: String,
+    /// What stands before that value, `Bearer ` for instance.
+    #[serde(default)]
+    pub prefix: String,
+}
+
+impl BuildSecret {
+    /// The build's variable that holds the registry's address.
+    pub fn variable(&self) -> String {
+        format!("LONGSHORE_REGISTRY_{}", self.name.to_ascii_uppercase())
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if !(1..=40).contains(&self.name.len()) || !self.name.chars().all(good) {
+            return Err("`name` takes up to 40 small letters, digits and `_`");
+        }
+        if self.value_env.trim().is_empty() {
+            return Err("`value_env` names the variable of the service that holds the credential");
+        }
+        let plain = ["http://127.0.0.1:", "http://localhost:"].iter().any(|here| self.url.starts_with(here));
+        if !plain && !self.url.starts_with("https://") {
+            return Err("`url` begins with https://: a credential goes nowhere in the clear");
+        }
+        Ok(())
+    }
 }
 
 /// A process that the repository's code needs beside it. It runs as the sandbox's user; its data is in the image.
@@ -130,6 +171,7 @@ impl Default for ImageRecipe {
             base: None,
             setup_root: Vec::new(),
             setup: Vec::new(),
+            secrets: Vec::new(),
             services: Vec::new(),
             warm: Vec::new(),
             check: None,
@@ -194,6 +236,10 @@ impl Default for SandboxLimits {
     }
 }
 
+fn authorization() -> String {
+    "Authorization".to_owned()
+}
+
 fn a_minute() -> u64 {
     60
 }
@@ -242,6 +288,13 @@ impl RepositoryManifest {
         }
         if manifest.check.timeout_s == 0 {
             return Err(invalid(format!("{}: `check.timeout_s` must be at least 1", line_of_in(text, "[check]", "timeout_s"))));
+        }
+        for (index, secret) in manifest.image.secrets.iter().enumerate() {
+            let again = manifest.image.secrets[..index].iter().any(|other| other.name == secret.name);
+            let checked = if again { Err("`name` is that of another") } else { secret.check() };
+            checked.map_err(|what| {
+                invalid(format!("{}: `image.secrets` {}: {what}", line_of_nth(text, "[[image.secrets]]", index), secret.name))
+            })?;
         }
         for (index, service) in manifest.image.services.iter().enumerate() {
             let again = manifest.image.services[..index].iter().any(|other| other.name == service.name);
@@ -378,6 +431,20 @@ mod tests {
         assert!(message(&text.replace("\"db\"", "\"../db\"")).contains("line 3: `image.services` ../db: `name` takes"));
         assert!(message(&text.replace("postgres", " ")).contains("`start` is empty"));
         assert!(message(&format!("{text}ready_s = 0\n")).contains("`ready_s` must lie"));
+    }
+
+    #[test]
+    fn a_registrys_credential_is_named_and_goes_nowhere_in_the_clear() {
+        let text = format!("{SMALL}[[image.secrets]]\nname = \"npm\"\nurl = \"https://npm.example.com/\"\nvalue_env = \"NPM_TOKEN\"\n");
+        let manifest = RepositoryManifest::parse(Path::new("shop.toml"), &text).unwrap();
+        let secret = &manifest.image.secrets[0];
+        assert_eq!(
+            (secret.variable().as_str(), secret.header.as_str(), secret.prefix.as_str()),
+            ("LONGSHORE_REGISTRY_NPM", "Authorization", "")
+        );
+        assert!(message(&text.replace("https://", "http://")).contains("line 3: `image.secrets` npm: `url` begins with https://"));
+        assert!(message(&text.replace("NPM_TOKEN", "")).contains("`value_env` names the variable"));
+        assert!(message(&text.replace("\"npm\"", "\"n/pm\"")).contains("`name` takes"));
     }
 
     #[test]

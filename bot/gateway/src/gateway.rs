@@ -15,7 +15,7 @@ use url::Host;
 use crate::{
     Doorkeeper, GatewayConfig, GitCredentials, LlmBudget, LlmObserver, ToolGate, Tools,
     door::{Peer, Slots},
-    git, hooks, llm, mcp, proxy,
+    git, hooks, llm, mcp, proxy, registry,
 };
 
 /// What the service puts into the gateway.
@@ -50,6 +50,7 @@ pub(crate) struct Shared {
     pub parts: GatewayParts,
     pub llm: llm::Upstreams,
     pub git: git::Upstream,
+    pub registries: registry::Clients,
     pub open: Arc<Slots<SandboxId>>,
     /// Tunnels and tool calls: what may outlive its request.
     pub tasks: TaskTracker,
@@ -63,6 +64,7 @@ impl Gateway {
         let shared = Arc::new(Shared {
             llm: llm::Upstreams::new(&config)?,
             git: git::Upstream::new(&config)?,
+            registries: registry::Clients::default(),
             open: Slots::new(config.limits.open_per_sandbox),
             tasks: TaskTracker::new(),
             end: CancellationToken::new(),
@@ -74,6 +76,7 @@ impl Gateway {
             .merge(llm::routes())
             .merge(git::routes())
             .merge(mcp::routes())
+            .merge(registry::routes())
             .merge(hooks::routes())
             .with_state(shared.clone());
         Ok(Self { shared, router })

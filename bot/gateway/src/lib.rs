@@ -12,6 +12,7 @@ mod parts;
 mod pass;
 mod passes;
 mod proxy;
+mod registry;
 
 pub use config::{GatewayConfig, GitUpstream, Limits, LlmUpstream, ProxyPolicy};
 pub use gateway::{Gateway, GatewayError, GatewayParts};
@@ -22,6 +23,7 @@ pub use parts::{
 pub use pass::{Doorkeeper, LlmRight, Pass, PushRule, SandboxToken, ToolRight};
 pub use passes::Passes;
 pub use proxy::{EgressRule, InvalidEgress};
+pub use registry::{HeaderSecret, RegistryRight};
 // The types of the public API that are not ours.
 pub use ipnet::IpNet;
 pub use secrecy::{ExposeSecret, SecretString};

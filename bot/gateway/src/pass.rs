@@ -7,7 +7,7 @@ use rand::RngCore;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use crate::EgressRule;
+use crate::{EgressRule, RegistryRight};
 
 /// The secret by which one sandbox is known. Of no use outside that sandbox: it is bound to the sandbox's address and ends with it.
 #[derive(Clone)]
@@ -57,6 +57,8 @@ pub struct Pass {
     pub push: Option<PushRule>,
     /// What the forward proxy lets out.
     pub egress: Vec<EgressRule>,
+    /// Private package registries that may be read.
+    pub registries: Vec<RegistryRight>,
     pub llm: LlmRight,
     pub tools: ToolRight,
 }
@@ -64,7 +66,15 @@ pub struct Pass {
 impl Pass {
     /// A pass that allows nothing yet; fill in what the sandbox is for.
     pub fn nothing(sandbox: SandboxId) -> Self {
-        Self { sandbox, fetch: Vec::new(), push: None, egress: Vec::new(), llm: LlmRight::None, tools: ToolRight::None }
+        Self {
+            sandbox,
+            fetch: Vec::new(),
+            push: None,
+            egress: Vec::new(),
+            registries: Vec::new(),
+            llm: LlmRight::None,
+            tools: ToolRight::None,
+        }
     }
 
     /// GitHub's names know no case; the pass's own spelling is what goes upstream.

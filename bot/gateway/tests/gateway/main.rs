@@ -7,4 +7,5 @@ mod hooks;
 mod llm;
 mod mcp;
 mod proxy;
+mod registry;
 mod world;

@@ -1,10 +1,14 @@
 //! Images that cannot be built, and those that are kept when a newer one cannot be.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use longshore_harness::{Harness, Options, Wait};
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    time::Instant,
+};
 
 use crate::{
     bad_ground::run,
@@ -44,6 +48,31 @@ async fn images_command(harness: &Harness, arguments: &[&str]) -> String {
     run.said
 }
 
+const MEMBER: &str = "pk-31f6c0a2b8d94e7f";
+
+/// A private registry: one file, for whoever shows the member's token. Its address.
+async fn private_registry() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                match stream.read_u8().await {
+                    Ok(byte) => head.push(byte),
+                    Err(_) => break,
+                }
+            }
+            let head = String::from_utf8_lossy(&head).to_lowercase();
+            let member = head.starts_with("get /private/thing.txt ") && head.contains(&format!("\r\nauthorization: bearer {MEMBER}\r\n"));
+            let (status, text) = if member { ("200 OK", "for members") } else { ("401 Unauthorized", "who are you") };
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}", text.len());
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    address
+}
+
 /// A sample's manifest with another `[image]` section.
 fn manifest(repository: &str, image: &str) -> String {
     let text = Options::manifest_text(repository).unwrap();
@@ -57,6 +86,8 @@ async fn a_build_that_fails_is_told_with_its_step_and_never_replaces_a_good_imag
     let setup = "setup = [\"echo getting ready\", \"echo the compiler is missing >&2; exit 3\"]";
     options.manifests.insert("acme/dashboard".to_owned(), manifest("acme/dashboard", setup));
     options.wait = Wait::Ready;
+    options.environment.push(("ACME_PACKAGES_TOKEN".to_owned(), MEMBER.to_owned()));
+    let registry = private_registry().await;
     let harness = Harness::start(options).await.unwrap();
     harness.model().push_script(asked("say hello").say("Hello from the van."));
     harness.expect_errors("the build failed");
@@ -105,12 +136,18 @@ async fn a_build_that_fails_is_told_with_its_step_and_never_replaces_a_good_imag
     let listed = images_command(&harness, &["list"]).await;
     assert!(listed.contains("acme/courier  ") && listed.contains("last build failed: acme/courier has no branch main"), "{listed}");
 
-    // Mended: the thread whose repository had no image goes on from a reply.
+    // Mended, with a package from a private registry, whose credential the build never sees: the thread whose repository had no image goes on from a reply.
+    let packages = format!(
+        "setup = [\"curl -fsS $LONGSHORE_REGISTRY_ACME/thing.txt >~/thing.txt && grep 'for members' ~/thing.txt\", \"! env | grep pk-\"]\n\
+         [[image.secrets]]\nname = \"acme\"\nurl = \"http://{registry}/private\"\nprefix = \"Bearer \"\nvalue_env = \"ACME_PACKAGES_TOKEN\"\n"
+    );
     harness.service.terminate().await.unwrap();
-    std::fs::write(harness.folder().join("repositories/acme-dashboard.toml"), manifest("acme/dashboard", "")).unwrap();
+    std::fs::write(harness.folder().join("repositories/acme-dashboard.toml"), manifest("acme/dashboard", &packages)).unwrap();
     harness.service.start().await.unwrap();
     let mut broken = broken;
     broken.reply("say hello");
     broken.ends_well_with(&["Hello from the van."]).await;
+    let log = images_command(&harness, &["log", "acme/dashboard"]).await;
+    assert!(log.contains("for members"), "{log}");
     harness.finish().await.unwrap();
 }
