@@ -97,7 +97,8 @@ pub(super) fn suggestion(step: BuildStep, end: ExecEnd, output: &str) -> String 
                 "could not resolve",
                 "temporary failure",
                 "name resolution",
-                "enotfound",
+                "code enotfound",
+                "getaddrinfo enotfound",
                 "eai_again",
                 "no route to host",
                 "network is unreachable",
@@ -112,6 +113,9 @@ pub(super) fn suggestion(step: BuildStep, end: ExecEnd, output: &str) -> String 
             if says(&["no name server answered", "etimedout", "read timed out", "connection timed out", "gateway timeout"]) =>
         {
             "the network was away or too slow: run it again"
+        }
+        ExecEnd::Exited(_) if says(&["modulenotfounderror: no module named", "cannot find module"]) => {
+            "install the package that holds the missing module in `image.setup`"
         }
         ExecEnd::Exited(127) => "install the missing program in `image.setup_root` (for instance `apt-get install -y …`)",
         ExecEnd::Exited(_) if says(&["command not found", ": not found"]) => {
@@ -137,6 +141,7 @@ mod tests {
         let advice = |step, end, text| suggestion(step, end, text);
         assert!(advice(BuildStep::Setup, ExecEnd::Exited(127), "bash: cargo: command not found").contains("setup_root"));
         assert!(advice(BuildStep::Setup, ExecEnd::Exited(1), "npm ERR! code ENOTFOUND").contains("egress"));
+        assert!(advice(BuildStep::Check, ExecEnd::Exited(2), "E   ModuleNotFoundError: No module named 'pytz'").contains("missing module"));
         assert!(advice(BuildStep::Warm, ExecEnd::OutOfMemory, "").contains("limits.memory_mb"));
         assert!(advice(BuildStep::Check, ExecEnd::TimedOut, "").contains("timeout_s"));
         assert!(advice(BuildStep::Checkout, ExecEnd::Exited(128), "repository not found").contains("GitHub App"));

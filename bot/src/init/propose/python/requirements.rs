@@ -35,8 +35,12 @@ const PLUGINS: [(&str, &str); 7] = [
     ("-n auto", "pytest-xdist"),
 ];
 /// What tests import, and the package that holds it. Others are not guessed: a name on PyPI may be anybody's.
-const IMPORTS: [(&str, &str); 16] = [
+const IMPORTS: [(&str, &str); 20] = [
     ("pytest_asyncio", "pytest-asyncio"),
+    ("pytest_mock", "pytest-mock"),
+    ("pytz", "pytz"),
+    ("dateutil", "python-dateutil"),
+    ("sqlalchemy", "sqlalchemy"),
     ("freezegun", "freezegun"),
     ("hypothesis", "hypothesis"),
     ("mock", "mock"),
