@@ -14,7 +14,7 @@ use crate::{
     output::{Cursor, OutputError, OutputLimits, OutputReader},
     scrub::{scrub, shorten},
     update::{AgentSessionId, AgentUpdate, session_update, turn_end},
-    wire::{self, ContentBlock, Incoming, McpServer, RpcError},
+    wire::{self, Consent, ContentBlock, Incoming, McpServer, RpcError},
 };
 
 /// How often `out` is looked at: at once after the agent wrote something, slower while it is quiet.
@@ -34,6 +34,8 @@ pub struct AgentSettings {
     pub limits: OutputLimits,
     /// Texts that must not get into an error's message: the sandbox's token.
     pub secrets: Vec<String>,
+    /// Until [`Agent::permit`] says otherwise.
+    pub permissions: Permissions,
 }
 
 impl Default for AgentSettings {
@@ -43,8 +45,21 @@ impl Default for AgentSettings {
             silence_limit: Duration::from_secs(15 * 60),
             limits: OutputLimits::default(),
             secrets: Vec::new(),
+            permissions: Permissions::default(),
         }
     }
+}
+
+/// What becomes of an agent's wish to change something, where it asks the protocol's client and not a hook of ours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Permissions {
+    /// Granted as they come.
+    #[default]
+    Granted,
+    /// Answered when [`Agent::permit`] says so. What only reads is granted meanwhile.
+    Held,
+    /// Rejected, which ends the turn with many agents.
+    Refused,
 }
 
 /// A conversation to begin or to take up again.
@@ -151,6 +166,9 @@ pub struct Agent {
     loading: BTreeSet<String>,
     /// The conversation that only warmed the agent up; nobody hears of it.
     priming: Option<AgentSessionId>,
+    permissions: Permissions,
+    /// Permissions that were asked for and wait: the request's id, method and parameters.
+    held: Vec<(Value, String, Value)>,
 }
 
 impl Agent {
@@ -168,7 +186,7 @@ impl Agent {
         }
         let loading = carrier.sent().filter(|id| wire::is_load(id)).map(str::to_owned).collect();
         let reader = OutputReader::open(carrier.output()?, cursor, settings.limits)?;
-        let seen = reader.seen();
+        let (seen, permissions) = (reader.seen(), settings.permissions);
         let mut agent = Self {
             carrier,
             reader,
@@ -185,13 +203,24 @@ impl Agent {
             deferred: None,
             loading,
             priming: None,
+            permissions,
+            held: Vec::new(),
         };
         let mut at = Cursor::START;
         while at < cursor {
             let Some(line) = history.next_line()? else { break };
             at = line.end;
-            if let Ok(Incoming::Answer { id, outcome }) = wire::parse(&line.bytes) {
-                agent.answered(id, outcome);
+            match wire::parse(&line.bytes) {
+                Ok(Incoming::Answer { id, outcome }) => {
+                    agent.answered(id, outcome);
+                }
+                // Held when the service went away.
+                Ok(Incoming::Request { id, method, params })
+                    if wire::asks_to_change(&method, &params) && !agent.carrier.has_sent(&wire::answer_mark(&id)) =>
+                {
+                    agent.held.push((id, method, params));
+                }
+                Ok(Incoming::Request { .. } | Incoming::Notification { .. }) | Err(_) => {}
             }
         }
         Ok(agent)
@@ -345,6 +374,20 @@ impl Agent {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Decides on what was asked for and is held, and on what will be asked for.
+    pub fn permit(&mut self, permissions: Permissions) -> Result<(), AgentError> {
+        self.permissions = permissions;
+        let consent = match permissions {
+            Permissions::Granted => Consent::Once,
+            Permissions::Refused => Consent::No,
+            Permissions::Held => return Ok(()),
+        };
+        for (id, method, params) in std::mem::take(&mut self.held) {
+            self.carrier.send(&wire::answer(id, &method, &params, consent))?;
+        }
+        Ok(())
     }
 
     /// The process is gone (`why` in the sandbox's words): nothing more will come than what was already written.
@@ -521,7 +564,15 @@ impl Agent {
         if self.requests > self.settings.limits.requests {
             return Err(AgentError::Faulty(format!("it asked for more than {} things", self.settings.limits.requests)));
         }
-        self.carrier.send(&wire::answer(id, method, params))?;
+        let consent = match self.permissions {
+            Permissions::Held if wire::asks_to_change(method, params) => {
+                self.held.push((id, method.to_owned(), params.clone()));
+                return Ok(());
+            }
+            Permissions::Refused if wire::asks_to_change(method, params) => Consent::No,
+            Permissions::Granted | Permissions::Held | Permissions::Refused => Consent::Once,
+        };
+        self.carrier.send(&wire::answer(id, method, params, consent))?;
         Ok(())
     }
 

@@ -10,7 +10,7 @@ mod scrub;
 mod update;
 mod wire;
 
-pub use agent::{Agent, AgentError, AgentOutput, AgentSettings, InsertState, PromptState, StartSession};
+pub use agent::{Agent, AgentError, AgentOutput, AgentSettings, InsertState, Permissions, PromptState, StartSession};
 pub use carrier::{Carrier, CarrierError, Delivery};
 pub use describe::describe;
 pub use kind::{AgentKind, Launch, LaunchSettings, ModelSight};

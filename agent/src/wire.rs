@@ -121,10 +121,15 @@ fn is_foreign_id(id: &Value) -> bool {
 pub(crate) fn mark_of(message: &Value) -> Option<String> {
     match (message.get("id"), message.get("method")) {
         (Some(Value::String(id)), Some(_)) => Some(id.clone()),
-        (Some(id), None) => Some(format!("answer {id}")),
+        (Some(id), None) => Some(answer_mark(id)),
         (None, Some(_)) => message.pointer("/params/_meta/longshore")?.as_str().map(str::to_owned),
         _ => None,
     }
+}
+
+/// The mark of our answer to the agent's request with this id.
+pub(crate) fn answer_mark(id: &Value) -> String {
+    format!("answer {id}")
 }
 
 pub(crate) fn prompt_id(turn: TurnId) -> String {
@@ -233,15 +238,34 @@ pub(crate) fn cancel(turn: TurnId, session: &AgentSessionId) -> Value {
     json!({"jsonrpc": "2.0", "method": "session/cancel", "params": {"sessionId": session.as_str(), "_meta": meta}})
 }
 
+const ASK_PERMISSION: &str = "session/request_permission";
+
+/// Whether the agent asks to do what may change something: all but the kinds of tools that only read.
+pub(crate) fn asks_to_change(method: &str, params: &Value) -> bool {
+    let kind = params.pointer("/toolCall/kind").and_then(Value::as_str);
+    method == ASK_PERMISSION && !matches!(kind, Some("read" | "search" | "think" | "fetch"))
+}
+
+/// What is said to an agent that asks for permission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Consent {
+    Once,
+    No,
+}
+
 /// The answer to a request of the agent's: permissions are granted once, everything else is not offered.
-pub(crate) fn answer(id: Value, method: &str, params: &Value) -> Value {
+pub(crate) fn answer(id: Value, method: &str, params: &Value, consent: Consent) -> Value {
     let mut message = Map::new();
     message.insert("jsonrpc".to_owned(), json!("2.0"));
     message.insert("id".to_owned(), id);
-    if method == "session/request_permission" {
+    if method == ASK_PERMISSION {
         let options = params.get("options").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let of_kind = |kind: &str| options.iter().find(|option| option.get("kind").and_then(Value::as_str) == Some(kind));
-        let chosen = of_kind("allow_once").or_else(|| of_kind("allow_always")).and_then(|option| option.get("optionId")?.as_str());
+        let (first, second) = match consent {
+            Consent::Once => ("allow_once", "allow_always"),
+            Consent::No => ("reject_once", "reject_always"),
+        };
+        let chosen = of_kind(first).or_else(|| of_kind(second)).and_then(|option| option.get("optionId")?.as_str());
         let outcome = match chosen {
             Some(option) => json!({"outcome": "selected", "optionId": option}),
             None => json!({"outcome": "cancelled"}),
@@ -261,11 +285,12 @@ mod tests {
     #[test]
     fn a_permission_is_granted_once_by_the_options_kind() {
         let params = json!({"options": [{"optionId": "r", "kind": "reject_once"}, {"optionId": "a", "kind": "allow_always"}, {"optionId": "o", "kind": "allow_once"}]});
-        let answered = answer(json!(7), "session/request_permission", &params);
+        let answered = answer(json!(7), "session/request_permission", &params, Consent::Once);
         assert_eq!(answered, json!({"jsonrpc": "2.0", "id": 7, "result": {"outcome": {"outcome": "selected", "optionId": "o"}}}));
-        let answered = answer(json!(8), "session/request_permission", &json!({"options": "none"}));
+        assert_eq!(answer(json!(7), ASK_PERMISSION, &params, Consent::No)["result"]["outcome"]["optionId"], "r");
+        let answered = answer(json!(8), "session/request_permission", &json!({"options": "none"}), Consent::Once);
         assert_eq!(answered["result"]["outcome"]["outcome"], "cancelled");
-        assert_eq!(answer(json!("x"), "fs/read_text_file", &Value::Null)["error"]["code"], -32601);
+        assert_eq!(answer(json!("x"), "fs/read_text_file", &Value::Null, Consent::Once)["error"]["code"], -32601);
     }
 
     #[test]
@@ -292,8 +317,8 @@ mod tests {
             set_model(&session, "longshore/big"),
             prompt(TurnId(3), &session, &[]),
             cancel(TurnId(3), &session),
-            answer(json!(3), "x", &Value::Null),
-            answer(json!("3"), "x", &Value::Null),
+            answer(json!(3), "x", &Value::Null, Consent::Once),
+            answer(json!("3"), "x", &Value::Null, Consent::Once),
         ]
         .iter()
         .map(|message| mark_of(message).unwrap())

@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     conversation::{Conversations, Easel},
     dispatch::Threads,
-    gate::Gates,
+    gate::{Gates, Rules},
     home::Homes,
     images::Images,
     intake::Acknowledged,
@@ -47,6 +47,8 @@ pub struct App {
     pub engine: Arc<dyn Engine>,
     pub sandboxes: Sandboxes,
     pub gates: Gates,
+    /// Of the repositories' manifests, for tool calls.
+    pub rules: BTreeMap<RepoName, Rules>,
     pub images: Images,
     pub pool: Pool,
     pub reach: Reach,

@@ -1,7 +1,10 @@
-//! The gate in front of the agent's tools: reads go through at once, everything else waits until the log says that the sandbox is in sync.
+//! The gate in front of the agent's tools: reads go through at once, everything else waits until the log says that the sandbox is in sync. What the
+//! repository's manifest says of a call comes before that.
 //!
 //! The session's actor sets it after it has stored what it says; whoever knows of no such word keeps the gate shut. It relies on the agent's hook to
 //! ask, so it is cooperation and not protection.
+
+mod rules;
 
 use std::{
     collections::HashMap,
@@ -11,11 +14,16 @@ use std::{
 
 use futures_util::future::{BoxFuture, FutureExt};
 use longshore_gateway::{Freely, Pass, ToolCall, ToolGate, Verdict};
-use longshore_session::{SandboxId, Writes};
-use serde_json::Map;
+use longshore_session::{SandboxId, SessionId, ToolRuling, Writes};
+use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::app::App;
+pub use self::rules::Rules;
+use self::rules::Ruling;
+use crate::{
+    app::App,
+    conversation::{Note, shortened},
+};
 
 /// How long the agent need not ask about tools that only read. A service with other rules is obeyed after that.
 const FREELY: Duration = Duration::from_secs(60);
@@ -38,6 +46,13 @@ const READS: &[&str] = &[
     "longshore_ask_requester",
     "longshore_read_thread",
 ];
+
+/// Those that change files.
+const EDITS: &[&str] = &["edit", "write", "multiedit", "patch", "apply_patch"];
+/// Those that run what they are given.
+const COMMANDS: &[&str] = &["bash"];
+/// Characters of a command that the log keeps.
+const SHOWN: usize = 500;
 
 /// How the gates of all sandboxes stand.
 #[derive(Debug, Default)]
@@ -75,41 +90,82 @@ pub struct AgentGate(pub Arc<App>);
 impl ToolGate for AgentGate {
     fn before<'a>(&'a self, pass: &'a Pass, call: ToolCall) -> BoxFuture<'a, Verdict> {
         async move {
-            if READS.contains(&call.tool.as_str()) {
-                let tools = READS.iter().map(|tool| (*tool).to_owned()).collect();
-                return Verdict::Allow { changed: Map::new(), report: false, freely: Some(Freely { tools, during: FREELY }) };
+            let session = self.0.sandboxes.session_of(&pass.sandbox);
+            let rules = self.rules(pass);
+            let ruling = rules.map(|rules| rules.judge(&call)).unwrap_or_default();
+            if let Some(reason) = ruling.denied {
+                self.note(pass, session.as_ref(), &call, ToolRuling::Denied { reason: reason.clone() });
+                return Verdict::Deny { reason: format!("longshore: a rule of this repository refuses this: {reason}") };
             }
-            // A sandbox that waits for a session has nothing to write.
-            if self.0.sandboxes.session_of(&pass.sandbox).is_none() {
-                return Verdict::Wait;
+            let is_read = READS.contains(&call.tool.as_str());
+            if !is_read && let Some(verdict) = self.wait(pass, session.as_ref()).await {
+                return verdict;
             }
-            let mut gate = self.0.gates.watch(&pass.sandbox);
-            let opened = async {
-                match gate.wait_for(|writes| *writes != Writes::Held).await {
-                    Ok(writes) => Some(writes.clone()),
-                    Err(_) => None,
-                }
-            };
-            let opened = tokio::select! {
-                opened = opened => opened,
-                () = self.0.shutdown.cancelled() => return Verdict::Wait,
-            };
-            match opened {
-                Some(Writes::Allowed) => Verdict::allow(),
-                Some(Writes::Refused(Some(failure))) => {
-                    Verdict::Deny { reason: format!("longshore: this turn is over. {}", longshore_slack::failure_words(&failure).0) }
-                }
-                Some(Writes::Refused(None)) => {
-                    Verdict::Deny { reason: "longshore: this turn is over, nothing more is changed in it".to_owned() }
-                }
-                Some(Writes::Held) => Verdict::Wait,
-                None => Verdict::Deny { reason: "longshore: this sandbox is being removed".to_owned() },
+            if let Some(Value::String(to)) = ruling.changed.get("command") {
+                let from = call.arguments.get("command").and_then(Value::as_str).unwrap_or_default();
+                let shown = |command: &str| self.0.sandboxes.without_token(&pass.sandbox, &shortened(command, SHOWN));
+                self.note(pass, session.as_ref(), &call, ToolRuling::Changed { from: shown(from), to: shown(to) });
             }
+            let freely = is_read.then(|| Freely { tools: freely(rules), during: FREELY });
+            Verdict::Allow { changed: ruling.changed, report: !ruling.notes.is_empty(), freely }
         }
         .boxed()
     }
 
-    fn after<'a>(&'a self, _: &'a Pass, _: ToolCall) -> BoxFuture<'a, Option<String>> {
-        async { None }.boxed()
+    fn after<'a>(&'a self, pass: &'a Pass, call: ToolCall) -> BoxFuture<'a, Option<String>> {
+        async move {
+            let Ruling { notes, .. } = self.rules(pass)?.judge(&call);
+            let text = notes.join("\n");
+            if text.is_empty() {
+                return None;
+            }
+            let session = self.0.sandboxes.session_of(&pass.sandbox);
+            self.note(pass, session.as_ref(), &call, ToolRuling::Noted { text: text.clone() });
+            Some(text)
+        }
+        .boxed()
+    }
+}
+
+/// The tools that need not be asked about: they only read, and no rule could have a word in them.
+fn freely(rules: Option<&Rules>) -> Vec<String> {
+    let is_free = |tool: &&&str| rules.is_none_or(|rules| !rules.concern(tool));
+    READS.iter().filter(is_free).map(|tool| (*tool).to_owned()).collect()
+}
+
+impl AgentGate {
+    /// Of the repository that the sandbox works on.
+    fn rules(&self, pass: &Pass) -> Option<&Rules> {
+        self.0.rules.get(&pass.push.as_ref()?.repo)
+    }
+
+    /// None as soon as the call may be made.
+    async fn wait(&self, pass: &Pass, session: Option<&SessionId>) -> Option<Verdict> {
+        // A sandbox that waits for a session has nothing to write.
+        if session.is_none() {
+            return Some(Verdict::Wait);
+        }
+        let mut gate = self.0.gates.watch(&pass.sandbox);
+        let opened = tokio::select! {
+            opened = gate.wait_for(|writes| *writes != Writes::Held) => opened.map(|writes| writes.clone()),
+            () = self.0.shutdown.cancelled() => return Some(Verdict::Wait),
+        };
+        let reason = match opened {
+            Ok(Writes::Allowed) => return None,
+            Ok(Writes::Held) => return Some(Verdict::Wait),
+            Ok(Writes::Refused(Some(failure))) => format!("longshore: this turn is over. {}", longshore_slack::failure_words(&failure).0),
+            Ok(Writes::Refused(None)) => "longshore: this turn is over, nothing more is changed in it".to_owned(),
+            Err(_) => "longshore: this sandbox is being removed".to_owned(),
+        };
+        Some(Verdict::Deny { reason })
+    }
+
+    /// For the session's log. Lost where the actor is not awake: then there is no turn that this could belong to.
+    fn note(&self, pass: &Pass, session: Option<&SessionId>, call: &ToolCall, ruling: ToolRuling) {
+        tracing::info!(sandbox = %pass.sandbox, tool = %call.tool, "a rule had a word in a tool call");
+        if let Some(session) = session {
+            let (id, tool) = (format!("{} {}", call.conversation, call.call), call.tool.clone());
+            self.0.conversations.note(session, Note::Ruled { call: id, tool, ruling });
+        }
     }
 }

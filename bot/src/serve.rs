@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -31,7 +31,7 @@ use crate::{
     config::{Config, SlackMode},
     conversation::{self, Conversations, Easel},
     dispatch,
-    gate::{AgentGate, Gates},
+    gate::{AgentGate, Gates, Rules},
     home::{self, Homes},
     images,
     images::Images,
@@ -52,6 +52,7 @@ pub async fn serve(file: &Path) -> Result<()> {
     let config = Config::read(file)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let manifests = manifests(&config)?;
+    let rules = tool_rules(&manifests, &config.manifests)?;
     let slack_config = slack_config(&config)?;
     let slack = SlackClient::new(&slack_config)?;
     let model_key = model_key(&config);
@@ -88,6 +89,7 @@ pub async fn serve(file: &Path) -> Result<()> {
         engine,
         sandboxes,
         gates: Gates::default(),
+        rules,
         images,
         pool: Pool::default(),
         reach: routing::Reach::default(),
@@ -166,6 +168,22 @@ pub fn manifests(config: &Config) -> Result<BTreeMap<RepoName, RepositoryManifes
     Ok(manifests)
 }
 
+/// The manifests' rules for tool calls, compiled.
+fn tool_rules(manifests: &BTreeMap<RepoName, RepositoryManifest>, folder: &Path) -> Result<BTreeMap<RepoName, Rules>> {
+    let compile = |manifest: &RepositoryManifest| Ok((manifest.repository.clone(), compiled(manifest, folder)?));
+    manifests.values().map(compile).collect()
+}
+
+fn compiled(manifest: &RepositoryManifest, folder: &Path) -> Result<Rules> {
+    Rules::compile(&manifest.tool_rules).map_err(|(index, key, error)| {
+        let place = match manifest_file(folder, &manifest.repository) {
+            Some((path, text)) => format!("{}: {}", path.display(), RepositoryManifest::place_of_tool_rule(&text, index, key)),
+            None => format!("the manifest of {}", manifest.repository),
+        };
+        anyhow::anyhow!("{place}: `{key}` {error:#}")
+    })
+}
+
 /// What only the crates that use it can parse.
 pub fn check_manifest(manifest: &RepositoryManifest, folder: &Path) -> Result<()> {
     let at = |key: &str| format!("{}: `{key}`", place_in_manifest(folder, &manifest.repository, key));
@@ -179,23 +197,29 @@ pub fn check_manifest(manifest: &RepositoryManifest, folder: &Path) -> Result<()
     if let Some(base) = &manifest.image.base {
         ImageRef::parse(base).with_context(|| at("image.base"))?;
     }
+    compiled(manifest, folder)?;
     Ok(())
 }
 
 /// `file:line` of a key (`image.rebuild`) in the manifest of this repository, for messages.
 fn place_in_manifest(folder: &Path, repo: &RepoName, key: &str) -> String {
     let name = key.rsplit('.').next().unwrap_or(key);
-    for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
-        if path.extension().is_none_or(|extension| extension != "toml") {
-            continue;
-        }
-        let Ok(text) = std::fs::read_to_string(&path) else { continue };
-        if RepositoryManifest::parse(&path, &text).is_ok_and(|manifest| manifest.repository == *repo) {
+    match manifest_file(folder, repo) {
+        Some((path, text)) => {
             let line = text.lines().position(|line| line.split(['=', ' ']).next() == Some(name));
-            return line.map_or_else(|| path.display().to_string(), |line| format!("{}:{}", path.display(), line + 1));
+            line.map_or_else(|| path.display().to_string(), |line| format!("{}:{}", path.display(), line + 1))
         }
+        None => format!("the manifest of {repo}"),
     }
-    format!("the manifest of {repo}")
+}
+
+/// The file that holds the manifest of this repository, and its text.
+fn manifest_file(folder: &Path, repo: &RepoName) -> Option<(PathBuf, String)> {
+    let paths = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).find_map(|path| {
+        let text = std::fs::read_to_string(&path).ok()?;
+        RepositoryManifest::parse(&path, &text).is_ok_and(|manifest| manifest.repository == *repo).then_some((path, text))
+    })
 }
 
 pub fn slack_config(config: &Config) -> Result<SlackConfig> {

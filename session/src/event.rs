@@ -234,6 +234,18 @@ pub enum ToolResult {
     Failed,
 }
 
+/// What the repository's rules made of a tool call of the agent's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ruling", rename_all = "snake_case")]
+pub enum ToolRuling {
+    /// It failed with this reason.
+    Denied { reason: String },
+    /// Another command was run.
+    Changed { from: String, to: String },
+    /// The agent was told this beside the result.
+    Noted { text: String },
+}
+
 /// Where a turn's sandbox came from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "from", rename_all = "snake_case")]
@@ -386,6 +398,14 @@ pub enum Event {
     Agent {
         turn: TurnId,
         activity: AgentActivity,
+    },
+    /// A rule of the repository's manifest had a word in a tool call.
+    ToolRuled {
+        turn: TurnId,
+        /// The agent's conversation and its name for the call.
+        call: String,
+        tool: String,
+        ruling: ToolRuling,
     },
     StopRequested {
         turn: TurnId,

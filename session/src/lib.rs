@@ -6,11 +6,13 @@ mod ids;
 mod repository;
 mod state;
 mod store;
+mod tool_rules;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use event::{
     AgentActivity, AnswerKind, CheckEnd, CheckRecord, Event, FileFate, FileKind, ModelUse, Phase, PlanEntry, PlanStatus, Prompt,
-    PromptFile, PullRequestRef, Question, Said, SandboxOrigin, SavedWork, TakenFile, ToolResult, TurnFailure, TurnOutcome, Unread,
+    PromptFile, PullRequestRef, Question, Said, SandboxOrigin, SavedWork, TakenFile, ToolResult, ToolRuling, TurnFailure, TurnOutcome,
+    Unread,
 };
 pub use ids::{
     ChannelId, InvalidId, MessageTs, Person, PromptId, QuestionId, RepoName, SandboxId, SessionId, SlackEventId, SlackUserId, TeamId,
@@ -27,3 +29,4 @@ pub use store::{
     InboxRow, Lesson, MovedSession, OutboxDraft, OutboxLane, OutboxOwner, OutboxRow, PersonDefaults, Pick, PoolClaim, PoolReady,
     PoolRecord, PullRequestStyle, SandboxRecord, Sending, SessionRecord, Store, StoreError, StoredEvent, Work,
 };
+pub use tool_rules::ToolRule;

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::RepoName;
+use crate::{RepoName, ToolRule};
 
 /// What routing may know of a repository: the manifest's descriptive part, plus what an image build read of the repository itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +66,9 @@ pub struct RepositoryManifest {
     /// `host` or `host:port` entries (a leading `*.` takes in sub-domains; no port means 80 and 443) that builds and sandboxes may reach.
     #[serde(default)]
     pub egress: Vec<String>,
+    /// What single tool calls of the agent's are refused, changed or annotated by. In this order.
+    #[serde(default)]
+    pub tool_rules: Vec<ToolRule>,
 }
 
 /// How the image that sandboxes start from is made. Commands are shell lines, run in order in the checkout.
@@ -303,7 +306,19 @@ impl RepositoryManifest {
                 invalid(format!("{}: `image.services` {}: {what}", line_of_nth(text, "[[image.services]]", index), service.name))
             })?;
         }
+        for (index, rule) in manifest.tool_rules.iter().enumerate() {
+            rule.check().map_err(|(key, what)| invalid(format!("{}: `{key}` {what}", Self::place_of_tool_rule(text, index, key))))?;
+        }
         Ok(manifest)
+    }
+
+    /// `line N` of a key of the rule at this index, in the manifest's text.
+    pub fn place_of_tool_rule(text: &str, index: usize, key: &str) -> String {
+        let heads = text.lines().enumerate().filter(|(_, line)| line.trim() == "[[tool_rules]]");
+        let Some((head, _)) = heads.into_iter().nth(index) else { return line_of(text, "tool_rules") };
+        let of_rule = text.lines().skip(head + 1).take_while(|line| !line.trim_start().starts_with('['));
+        let within = of_rule.into_iter().position(|line| line.split(['=', ' ']).next() == Some(key));
+        format!("line {}", within.map_or(head + 1, |within| head + within + 2))
     }
 
     /// Reads every `*.toml` of a folder, keyed by repository.
@@ -445,6 +460,24 @@ mod tests {
         assert!(message(&text.replace("https://", "http://")).contains("line 3: `image.secrets` npm: `url` begins with https://"));
         assert!(message(&text.replace("NPM_TOKEN", "")).contains("`value_env` names the variable"));
         assert!(message(&text.replace("\"npm\"", "\"n/pm\"")).contains("`name` takes"));
+    }
+
+    #[test]
+    fn a_tool_rule_says_when_and_one_thing_to_do() {
+        let rule = |keys: &str| format!("{SMALL}[[tool_rules]]\ncommand = \"a\"\ndeny = \"no\"\n[[tool_rules]]\n{keys}");
+        let good = RepositoryManifest::parse(Path::new("shop.toml"), &rule("path = \"a/**\"\nnote = \"mind it\"\n")).unwrap();
+        assert_eq!(good.tool_rules.len(), 2);
+        for (keys, told) in [
+            ("path = \"a\"\n", "line 6: `[[tool_rules]]` says nothing of what to do"),
+            ("deny = \"no\"\n", "line 6: `[[tool_rules]]` says nothing of when"),
+            ("path = \"a\"\nreplace = \"b\"\n", "line 8: `replace` needs a `command`"),
+            ("path = \"a\"\ndeny = \" \"\n", "line 8: `deny` is empty"),
+            ("path = \"a\"\ndeny = \"no\"\nnote = \"yes\"\n", "line 9: `note` is one too many"),
+            ("pth = \"a\"\n", "line 7"),
+        ] {
+            let message = message(&rule(keys));
+            assert!(message.starts_with("manifests/shop.toml: ") && message.contains(told), "{keys}: {message}");
+        }
     }
 
     #[test]

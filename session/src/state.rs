@@ -12,7 +12,8 @@ pub use sync::{Checkout, Writes};
 
 use crate::{
     AgentActivity, AnswerKind, CheckRecord, Event, MessageTs, ModelUse, Phase, Prompt, PromptId, PullRequestRef, Question, QuestionId,
-    RepoName, SandboxId, SandboxOrigin, SavedWork, SessionId, SlackUserId, TakenFile, Timestamp, TurnFailure, TurnId, TurnOutcome,
+    RepoName, SandboxId, SandboxOrigin, SavedWork, SessionId, SlackUserId, TakenFile, Timestamp, ToolRuling, TurnFailure, TurnId,
+    TurnOutcome,
 };
 
 /// What the people in the thread are told of a prompt that did not start at once.
@@ -55,6 +56,8 @@ pub struct SessionState {
     /// Those of them that nobody works on any more.
     withdrawn: Vec<PromptId>,
     ground: sync::Ground,
+    /// What rules made of the running turn's tool calls: each is told once.
+    ruled: Vec<Event>,
 }
 
 /// Where a session's prompts went.
@@ -138,6 +141,13 @@ pub enum Command {
     /// The agent ended the turn by itself, or as it was told to.
     AgentEnded {
         turn: TurnId,
+    },
+    /// A rule of the manifest had a word in a tool call. The agent's hook may ask twice about one call.
+    Ruled {
+        turn: TurnId,
+        call: String,
+        tool: String,
+        ruling: ToolRuling,
     },
     Failed {
         turn: TurnId,
@@ -294,6 +304,7 @@ impl Default for SessionState {
             accepted: Vec::new(),
             withdrawn: Vec::new(),
             ground: sync::Ground::default(),
+            ruled: Vec::new(),
         }
     }
 }
@@ -379,6 +390,14 @@ impl SessionState {
             Command::AgentDid { turn, activity } => match &self.activity {
                 Activity::Working { turn: running, .. } | Activity::Stopping { turn: running, .. } if *running == turn => {
                     Ok(Decision { events: vec![Event::Agent { turn, activity }], effects: Vec::new() })
+                }
+                _ => Err(Rejection::StaleTurn),
+            },
+            Command::Ruled { turn, call, tool, ruling } => match &self.activity {
+                Activity::Working { turn: running, .. } | Activity::Stopping { turn: running, .. } if *running == turn => {
+                    let event = Event::ToolRuled { turn, call, tool, ruling };
+                    let events = if self.ruled.contains(&event) { Vec::new() } else { vec![event] };
+                    Ok(Decision { events, effects: Vec::new() })
                 }
                 _ => Err(Rejection::StaleTurn),
             },
@@ -520,6 +539,7 @@ impl SessionState {
             }
             Event::TurnStarted { turn, prompt } => {
                 self.turns = turn.0;
+                self.ruled.clear();
                 if let Some(prompt) = self.dequeue(prompt) {
                     self.activity = Activity::Preparing { turn: *turn, prompt, inserted: Vec::new() };
                 }
@@ -571,6 +591,7 @@ impl SessionState {
             | Event::CheckStarted { .. }
             | Event::CheckEnded { .. }
             | Event::ModelUsed { .. } => {}
+            Event::ToolRuled { .. } => self.ruled.push(event.clone()),
         }
     }
 

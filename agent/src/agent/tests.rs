@@ -35,6 +35,7 @@ impl Peer {
             silence_limit: Duration::from_secs(20),
             secrets: vec!["tok-99".to_owned()],
             limits,
+            ..AgentSettings::default()
         };
         self.attach(cursor, settings).await.unwrap()
     }
@@ -378,4 +379,44 @@ async fn a_flood_of_updates_passes_in_order_and_lets_others_work() {
         }
     }
     assert!(calls.iter().copied().eq(0..20_000));
+}
+
+#[tokio::test]
+async fn a_wish_to_change_something_is_held_until_told_also_by_the_next_service() {
+    let peer = Peer::new();
+    let mut agent = peer.started().await;
+    agent.permit(Permissions::Held).unwrap();
+    agent.prompt(TurnId(1), &[]).unwrap();
+    let ask = |id: u32, kind: &str| {
+        let options = json!([{"optionId": "yes", "kind": "allow_once"}, {"optionId": "no", "kind": "reject_once"}]);
+        let params = json!({"sessionId": "ses_1", "toolCall": {"toolCallId": format!("c{id}"), "kind": kind}, "options": options});
+        peer.say(json!({"jsonrpc": "2.0", "id": id, "method": "session/request_permission", "params": params}));
+    };
+    let answers = || -> Vec<(u64, String)> {
+        let outcome = |message: &Value| Some((message["id"].as_u64()?, message.pointer("/result/outcome/optionId")?.as_str()?.to_owned()));
+        peer.heard().iter().filter_map(outcome).collect()
+    };
+    for (id, kind) in [(1, "edit"), (2, "read"), (3, "execute"), (4, "other")] {
+        ask(id, kind);
+    }
+    peer.text("ses_1", "I wait.");
+    let output = agent.next().await.unwrap();
+    assert_eq!(answers(), [(2, "yes".to_owned())], "what only reads goes on");
+
+    // The next service finds what was held, and gives what is asked from then on the same answer.
+    drop(agent);
+    let settings = AgentSettings { permissions: Permissions::Held, ..AgentSettings::default() };
+    let mut agent = peer.attach(output.cursor, settings).await.unwrap();
+    agent.permit(Permissions::Granted).unwrap();
+    ask(5, "edit");
+    peer.text("ses_1", "I go on.");
+    agent.next().await.unwrap();
+    let granted = [(2, "yes"), (1, "yes"), (3, "yes"), (4, "yes"), (5, "yes")].map(|(id, option)| (id, option.to_owned()));
+    assert_eq!(answers(), granted);
+    agent.permit(Permissions::Granted).unwrap();
+    agent.permit(Permissions::Refused).unwrap();
+    ask(6, "execute");
+    peer.text("ses_1", "I was refused.");
+    agent.next().await.unwrap();
+    assert_eq!(answers()[5..], [(6, "no".to_owned())], "each is answered once");
 }

@@ -9,12 +9,13 @@ const shared = (globalThis[Symbol.for("longshore.gate")] ??= {
   // Questions under way or answered, by the object that OpenCode hands to every hook of one call.
   asked: new WeakMap(),
   told: new WeakSet(),
-  // Calls whose outcome the service wants to hear.
-  wanted: new Set(),
+  // Calls whose end the service wants to hear of, with what it was asked about them.
+  wanted: new Map(),
 })
 
 const LONGEST_TEXT = 32 * 1024
 const LONGEST_PAUSE = 2000
+const MOST_WANTED = 1000
 
 const sleep = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds))
 
@@ -58,23 +59,29 @@ async function ask(question) {
 
 async function before(input, output) {
   const cut = []
-  const question = { when: "before", tool: input.tool, session: input.sessionID, call: input.callID, arguments: outline(output.args ?? {}, "", cut) }
-  const answer = await ask(cut.length ? { ...question, cut } : question)
+  const outlined = outline(output.args ?? {}, "", cut)
+  const question = { when: "before", tool: input.tool, session: input.sessionID, call: input.callID, arguments: outlined, cut }
+  const answer = await ask(question)
   if (answer.free) {
     shared.free = new Set(answer.free.tools)
     shared.until = Date.now() + answer.free.seconds * 1000
   }
   if (answer.decision === "allow") {
     if (answer.arguments) Object.assign(output.args, answer.arguments)
-    if (answer.after) shared.wanted.add(`${input.sessionID} ${input.callID}`)
+    // Those that fail come to no end that is told of.
+    if (shared.wanted.size >= MOST_WANTED) shared.wanted.clear()
+    if (answer.after) shared.wanted.set(`${input.sessionID} ${input.callID}`, question)
     return
   }
   throw new Error(answer.reason ?? "longshore: this tool call was refused")
 }
 
 async function after(input, output) {
-  if (!shared.wanted.delete(`${input.sessionID} ${input.callID}`)) return
-  const answer = await ask({ when: "after", tool: input.tool, session: input.sessionID, call: input.callID })
+  const key = `${input.sessionID} ${input.callID}`
+  const question = shared.wanted.get(key)
+  if (!question) return
+  shared.wanted.delete(key)
+  const answer = await ask({ ...question, when: "after" })
   if (!answer.note) return
   // A tool server's result is a list of contents, any other tool's a text.
   if (Array.isArray(output.content)) output.content.push({ type: "text", text: answer.note })

@@ -11,7 +11,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use longshore_session::{
-    AgentActivity, CheckEnd, CheckRecord, Event, PlanEntry, PlanStatus, SessionId, SessionRecord, StoreError, ToolResult, TurnOutcome,
+    AgentActivity, CheckEnd, CheckRecord, Event, PlanEntry, PlanStatus, SessionId, SessionRecord, StoreError, ToolResult, ToolRuling,
+    TurnOutcome,
 };
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
@@ -134,6 +135,14 @@ impl Telling {
                 self.parts.push(format!("<h2>Turn {turn}</h2>\n"));
             }
             Event::Agent { activity, .. } => self.agent(activity),
+            Event::ToolRuled { tool, ruling, .. } => {
+                let said = match ruling {
+                    ToolRuling::Denied { reason } => format!("A rule of the repository refused {tool}: {reason}"),
+                    ToolRuling::Changed { from, to } => format!("A rule of the repository changed {tool}: `{from}` became `{to}`."),
+                    ToolRuling::Noted { text } => format!("A rule of the repository told the agent after {tool}: {text}"),
+                };
+                self.paragraph("note", &said);
+            }
             Event::StopRequested { .. } => self.paragraph("note", "Somebody asked to stop."),
             Event::WorkSaved { work, .. } if work.ahead > 0 => {
                 let commit: String = work.commit.chars().take(7).collect();

@@ -82,7 +82,7 @@ pub struct ToolCall {
     pub call: String,
     /// The agent's conversation: its own, or a subagent's.
     pub conversation: String,
-    /// Long texts are cut; empty after the call.
+    /// As the agent wanted them, before and after the call. Long texts are cut.
     pub arguments: Map<String, Value>,
     /// The arguments that were cut, as paths with dots.
     pub cut: Vec<String>,

@@ -399,6 +399,11 @@ impl Actor {
                 let turn = self.state.activity.turn().unwrap_or(TurnId(self.state.turns));
                 self.apply(Command::Used { turn, used }).await?;
             }
+            Letter::Note(Note::Ruled { call, tool, ruling }) => {
+                if let Some(turn) = self.state.activity.turn() {
+                    self.apply(Command::Ruled { turn, call, tool, ruling }).await?;
+                }
+            }
             Letter::Note(Note::Reached { phase, at }) => {
                 if let Some(turn) = self.state.activity.turn() {
                     self.reach(turn, phase, at).await?;

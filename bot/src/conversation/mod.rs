@@ -22,6 +22,7 @@ use std::{
 use anyhow::{Result, bail};
 use longshore_session::{
     Command, MessageTs, ModelUse, Person, Phase, PullRequestRef, QuestionId, Rejection, RepoName, SessionId, SlackUserId, Timestamp,
+    ToolRuling,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -50,6 +51,8 @@ pub enum Note {
     OutboxEmpty,
     /// The gateway saw the agent ask a model.
     Used(ModelUse),
+    /// A rule of the manifest had a word in a tool call of the agent's.
+    Ruled { call: String, tool: String, ruling: ToolRuling },
     /// The gateway saw the turn get this far.
     Reached { phase: Phase, at: Timestamp },
 }

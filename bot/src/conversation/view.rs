@@ -154,6 +154,7 @@ impl View {
                 self.joined.entry(*turn).or_default().retain(|joined| joined.id != *prompt);
             }
             Event::PromptAccepted { .. }
+            | Event::ToolRuled { .. }
             | Event::PromptEdited { .. }
             | Event::PromptWithdrawn { .. }
             | Event::PromptHanded { .. }

@@ -31,6 +31,7 @@ impl SessionState {
                 | Event::ModelUsed { .. }
                 | Event::TurnRunning { .. }
                 | Event::Agent { .. }
+                | Event::ToolRuled { .. }
                 | Event::StopRequested { .. }
                 | Event::TurnFinishing { .. }
                 | Event::TurnEnded { .. }

@@ -92,6 +92,7 @@ pub(crate) fn turns(events: &[Event]) -> Vec<TurnReport> {
             | Event::PromptReturned { .. }
             | Event::FilesTaken { .. }
             | Event::Agent { .. }
+            | Event::ToolRuled { .. }
             | Event::StopRequested { .. }
             | Event::TurnFinishing { .. }
             | Event::PullRequestOpened { .. }

@@ -147,7 +147,7 @@ impl Harness {
         if options.wait == Wait::Nothing {
             return Ok(harness);
         }
-        match harness.begin(&options, &manifests, &base_id, &registry).await {
+        match harness.begin(&options, &base_id, &registry).await {
             Ok(()) => Ok(harness),
             Err(error) => {
                 progress("it did not start; cleaning up");
@@ -157,15 +157,15 @@ impl Harness {
         }
     }
 
-    async fn begin(&self, options: &Options, manifests: &BTreeMap<String, String>, base_id: &str, registry: &str) -> Result<()> {
+    async fn begin(&self, options: &Options, base_id: &str, registry: &str) -> Result<()> {
         let mut entries = Vec::new();
         if options.images == ImageCache::Use {
             for (repository, sample) in self.catalogue.repositories.iter().filter(|(name, _)| options.samples.contains(name)) {
-                // A manifest that a story changed is a story's own.
-                if let Some(manifest) = manifests.get(repository)
-                    && !options.manifests.contains_key(repository)
-                {
-                    entries.push(Entry::new(repository, manifest, &paths::sample_folder(&sample.folder), base_id, registry)?);
+                // A manifest that a story changed is a story's own, but for the rules of tools, which no image depends on.
+                let manifest = Options::manifest_text(repository)?;
+                let own = options.manifests.get(repository);
+                if own.is_none_or(|own| images::image_part(own) == images::image_part(&manifest)) {
+                    entries.push(Entry::new(repository, &manifest, &paths::sample_folder(&sample.folder), base_id, registry)?);
                 }
             }
         }

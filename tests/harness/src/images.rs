@@ -33,6 +33,11 @@ fn folder() -> PathBuf {
     target_folder().join("harness/images")
 }
 
+/// What of a manifest an image can depend on, where the rules of tools stand at its end.
+pub fn image_part(manifest: &str) -> &str {
+    manifest.split("[[tool_rules]]").next().unwrap_or_default().trim_end()
+}
+
 impl Entry {
     /// `manifest` and the files of `sample` are what the image is made of, with the base image and the registry that holds it.
     pub fn new(repository: &str, manifest: &str, sample: &Path, base_id: &str, registry: &str) -> Result<Self> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::Method;
+use tokio::sync::watch;
 
 /// A kind of request, for faults and for reading the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,20 @@ pub enum Fault {
     AnswerLost,
     /// It is done after this long.
     Slow(Duration),
+}
+
+/// Requests of one kind stand still as long as this is held, and then go on as usual.
+#[derive(Debug)]
+pub struct Hold {
+    #[expect(dead_code, reason = "whoever waits sees it go")]
+    held: watch::Sender<()>,
+}
+
+impl Hold {
+    pub(super) fn new() -> (Self, watch::Receiver<()>) {
+        let (held, waits) = watch::channel(());
+        (Self { held }, waits)
+    }
 }
 
 impl Route {

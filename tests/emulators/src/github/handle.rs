@@ -9,7 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{
     changes::MergeRefusal,
     clock::rfc3339,
-    faults::{Fault, Route},
+    faults::{Fault, Hold, Route},
     git::{BareRepository, Commit, FileChange, GitError, MergeMethod},
     key::AppKey,
     server::{self, Shared},
@@ -382,6 +382,13 @@ impl GitHubEmulator {
     /// The next request of that kind meets this fault, once. Several wait in order.
     pub fn fail_next(&self, route: Route, fault: Fault) {
         self.shared.world().faults.push_back((route, fault));
+    }
+
+    /// Requests of that kind stand still until what is given is dropped.
+    pub fn hold(&self, route: Route) -> Hold {
+        let (hold, waits) = Hold::new();
+        self.shared.world().holds.push((route, waits));
+        hold
     }
 
     /// Where webhooks go from now on.

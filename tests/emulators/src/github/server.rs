@@ -17,7 +17,7 @@ use axum::{
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::TcpListener,
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, watch},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
@@ -26,7 +26,7 @@ use super::{
     auth::Caller,
     clock::EmulatorClock,
     error::ApiError,
-    faults::Fault,
+    faults::{Fault, Route},
     key::AppKey,
     setup::GitHubSetup,
     state::{LoggedRequest, World},
@@ -77,6 +77,14 @@ impl Shared {
         world.faults.remove(index).map(|(_, fault)| fault)
     }
 
+    /// What a request of this kind waits for.
+    fn holds(&self, request: &Request) -> Vec<watch::Receiver<()>> {
+        let holds = &mut self.world().holds;
+        holds.retain(|(_, waits)| waits.has_changed().is_ok());
+        let of_kind = |(route, _): &&(Route, watch::Receiver<()>)| route.matches(request.method(), request.uri().path());
+        holds.iter().filter(of_kind).map(|(_, waits)| waits.clone()).collect()
+    }
+
     /// Counts a REST call. The remaining calls and when they are renewed (seconds since 1970).
     pub(super) fn spend(&self, caller: &Caller, cost: u64) -> (u64, i64) {
         let now = self.clock.now();
@@ -119,6 +127,9 @@ async fn observe(State(shared): State<Arc<Shared>>, mut request: Request, next: 
     };
     let is_web = is_web_page(request.uri().path());
     let fault = if is_web { None } else { shared.next_fault(&request) };
+    for mut waits in shared.holds(&request) {
+        while waits.changed().await.is_ok() {}
+    }
     request.extensions_mut().insert(caller.clone());
     let mut response = match &fault {
         Some(Fault::Status(status)) => {

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use tokio::sync::watch;
+
 use super::{
     clock::Millis,
     faults::{Fault, Route},
@@ -189,6 +191,8 @@ pub(super) struct World {
     pub(super) webhook: Option<WebhookTarget>,
     pub(super) deliveries: Vec<Delivery>,
     pub(super) faults: VecDeque<(Route, Fault)>,
+    /// Closed when the hold is dropped.
+    pub(super) holds: Vec<(Route, watch::Receiver<()>)>,
     pub(super) log: Vec<LoggedRequest>,
     /// Start of the hour and calls since then, per caller.
     pub(super) budgets: HashMap<String, (Millis, u64)>,

@@ -21,6 +21,7 @@ mod commanding;
 mod dependencies;
 mod direct;
 mod files;
+mod gate;
 mod hold;
 mod home;
 mod init;
