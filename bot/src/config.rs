@@ -167,6 +167,9 @@ pub struct ImageSection {
     /// Seconds that it may take in any case.
     #[serde(default = "half_a_minute")]
     pub start_floor_s: u64,
+    /// Earlier images of each repository that are kept, for sessions to fall back to.
+    #[serde(default = "two")]
+    pub keep: usize,
 }
 
 /// The warm pool: sandboxes that wait for the next sessions.
@@ -449,6 +452,10 @@ fn classifier_ms() -> u64 {
 
 fn registry_password() -> String {
     "LONGSHORE_REGISTRY_PASSWORD".to_owned()
+}
+
+fn two() -> usize {
+    2
 }
 
 fn one() -> usize {

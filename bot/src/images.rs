@@ -2,9 +2,10 @@
 
 pub mod command;
 mod history;
+mod rollback;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -15,13 +16,16 @@ use async_trait::async_trait;
 use longshore_agent::{Agent, AgentError, AgentSettings, Carrier, Cursor};
 use longshore_api::Asked;
 use longshore_sandbox::{
-    Bound, Bounds, BuildError, BuildOutcome, CommitSha, ImageBuild, ImageBuilder, ImageRef, Process, Progress, Rebuild, Sandbox, Trial,
+    Bound, Bounds, BuildError, BuildOutcome, BuiltImage, CommitSha, ImageBuild, ImageBuilder, ImageRef, Process, Progress, Rebuild, Sandbox, Trial,
     TrialSandbox,
 };
-use longshore_session::{ImageRecord, RepoName, RepositoryManifest, SandboxId, Store, Timestamp};
+use longshore_session::{EarlierImage, FallBack, ImageRecord, RepoName, RepositoryManifest, SandboxId, Store, Timestamp};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
+
+use self::rollback::Attempts;
+pub use self::rollback::{Choice, image_of};
 
 use crate::{app::App, config::ImageSection, sandboxes::Sandboxes};
 
@@ -49,12 +53,24 @@ pub struct Images {
     building: Mutex<HashSet<RepoName>>,
     /// Ticks whenever a build ended.
     ended: watch::Sender<u64>,
+    attempts: Attempts,
+    /// Sandboxes that were not started from the newest image, until their threads are told.
+    fallen_back: Mutex<HashMap<SandboxId, FallBack>>,
     shutdown: CancellationToken,
 }
 
 impl Images {
     pub fn new(store: Store, builder: ImageBuilder, at_once: usize, shutdown: CancellationToken) -> Self {
-        Self { store, builder, at_once: Semaphore::new(at_once), building: Mutex::default(), ended: watch::Sender::new(0), shutdown }
+        Self {
+            store,
+            builder,
+            at_once: Semaphore::new(at_once),
+            building: Mutex::default(),
+            ended: watch::Sender::new(0),
+            attempts: Attempts::default(),
+            fallen_back: Mutex::default(),
+            shutdown,
+        }
     }
 
     /// The promoted image. Waits for the first build, if that is still to come.
@@ -157,7 +173,7 @@ async fn round(app: &Arc<App>, repo: &RepoName, round: Round) {
 
 async fn try_refresh(app: &Arc<App>, repo: &RepoName, round: Round) -> Result<()> {
     let manifest = app.manifest(repo).context("no manifest")?.clone();
-    let mut record = app.store.image(repo.clone()).await?;
+    let record = app.store.image(repo.clone()).await?;
     let now = app.clock.now();
     if round == Round::Due
         && let Some(failed) = record.failed_at
@@ -168,45 +184,105 @@ async fn try_refresh(app: &Arc<App>, repo: &RepoName, round: Round) -> Result<()
     }
     let Some(_building) = app.images.begin(repo) else { return Ok(()) };
     let _turn = app.images.at_once.acquire().await?;
-    record.building_since = Some(app.clock.now());
-    app.store.put_image(repo.clone(), record.clone()).await?;
+    let now = app.clock.now();
+    // Sessions may take an image back while this round goes on, so every change is made to what stands there then.
+    let record = app
+        .store
+        .change_image(repo.clone(), move |record| {
+            record.building_since = Some(now);
+            record.clone()
+        })
+        .await?;
     let entry = history::Entry::begin(&app.store, repo).await?;
     let before = match round {
-        Round::Due => record.clone(),
+        Round::Due => record,
         Round::Asked => ImageRecord::default(),
     };
     let (outcome, commit) = build(app, &manifest, &before, &entry).await;
-    record.building_since = None;
-    match outcome {
-        Ok(BuildOutcome::Unchanged { .. }) => {
-            entry.forget(&app.store).await?;
-            clear_failure(&mut record);
-        }
-        Ok(BuildOutcome::Built(built)) => {
-            entry.promoted(&app.store, &built).await?;
-            tracing::info!(digest = built.digest, commit = %built.commit, bytes = built.bytes, "promoted an image");
-            record.reference = Some(built.reference.to_string());
-            record.commit = Some(built.commit.to_string());
-            record.inputs = Some(built.input_hash);
-            record.size = Some(built.bytes);
-            record.start_ms = u64::try_from(built.start.as_millis()).ok();
-            record.built = Some(app.clock.now());
-            record.vocabulary = built.vocabulary;
-            clear_failure(&mut record);
-        }
+    match &outcome {
+        Ok(Came::Unchanged | Came::KnownBad(_)) => entry.forget(&app.store).await?,
+        Ok(Came::Built(built)) => entry.promoted(&app.store, built).await?,
         Err(failure) => {
             // The rest is what the commands printed, and that is in the build's own log.
             let what = failure.lines().next().unwrap_or_default();
             let log = entry.log();
             tracing::error!(failure = what, log = %log.display(), "the build failed; sessions go on with the image before, if there is one");
-            entry.failed(&app.store, &failure, commit).await?;
+            entry.failed(&app.store, failure, commit).await?;
+        }
+    }
+    let (now, keep) = (app.clock.now(), app.config.images.keep);
+    app.store.change_image(repo.clone(), move |record| conclude(record, outcome, now, keep)).await?;
+    Ok(())
+}
+
+/// What a round came to.
+enum Came {
+    Unchanged,
+    Built(Box<BuiltImage>),
+    /// The same inputs made an image that was taken back.
+    KnownBad(String),
+}
+
+fn conclude(record: &mut ImageRecord, outcome: Result<Came, String>, now: Timestamp, keep: usize) {
+    record.building_since = None;
+    match outcome {
+        Ok(Came::Unchanged) => clear_failure(record),
+        Ok(Came::KnownBad(why)) => {
+            // No failed build: what became of it is told already.
+            tracing::info!(why, "not built again");
+            clear_failure(record);
+        }
+        Ok(Came::Built(built)) => {
+            tracing::info!(digest = built.digest, commit = %built.commit, bytes = built.bytes, "promoted an image");
+            let image = EarlierImage {
+                reference: built.reference.to_string(),
+                commit: Some(built.commit.to_string()),
+                inputs: Some(built.input_hash),
+                start_ms: u64::try_from(built.start.as_millis()).ok(),
+                size: Some(built.bytes),
+                built: Some(now),
+            };
+            record.promote(image, keep);
+            record.vocabulary = built.vocabulary;
+            clear_failure(record);
+        }
+        Err(failure) => {
             record.failure = Some(failure);
-            record.failed_at = Some(app.clock.now());
+            record.failed_at = Some(now);
             record.failures += 1;
         }
     }
-    app.store.put_image(repo.clone(), record).await?;
-    Ok(())
+}
+
+/// Sessions found the image gone from the engine and from the registry: the one before takes its place, and a new one is built.
+///
+/// True where one of those before takes its place at once.
+pub async fn lost(app: &Arc<App>, repo: &RepoName, reference: &str) -> bool {
+    let gone = reference.to_owned();
+    match app
+        .store
+        .change_image(repo.clone(), move |record| {
+            let news = record.lose(&gone);
+            if news {
+                clear_failure(record);
+            }
+            (news, record.reference.is_some())
+        })
+        .await
+    {
+        Ok((true, replaced)) => {
+            tracing::error!(%repo, image = reference, "neither the engine nor the registry has the image any more; building it again");
+            let (app, repo) = (Arc::clone(app), repo.clone());
+            let shutdown = app.shutdown.clone();
+            app.tasks.clone().spawn(async move { shutdown.run_until_cancelled(refresh(&app, &repo)).await });
+            replaced
+        }
+        Ok((false, replaced)) => replaced,
+        Err(error) => {
+            tracing::error!(%repo, %error, "cannot note that an image is lost");
+            false
+        }
+    }
 }
 
 fn clear_failure(record: &mut ImageRecord) {
@@ -225,19 +301,43 @@ async fn build(
     manifest: &RepositoryManifest,
     before: &ImageRecord,
     entry: &history::Entry,
-) -> (Result<BuildOutcome, String>, Option<String>) {
+) -> (Result<Came, String>, Option<String>) {
     let commit = match head(app, manifest).await {
         Ok(commit) => commit,
         Err(failure) => return (Err(failure), None),
     };
+    let named = Some(commit.to_string());
+    (try_build(app, manifest, before, entry, commit).await, named)
+}
+
+async fn try_build(
+    app: &Arc<App>,
+    manifest: &RepositoryManifest,
+    before: &ImageRecord,
+    entry: &history::Entry,
+    commit: CommitSha,
+) -> Result<Came, String> {
+    if !before.bad.is_empty() {
+        let inputs = app.images.builder.inputs_of(manifest, &commit).await.map_err(|error| error.to_string())?;
+        if let Some(bad) = before.bad_of(&inputs) {
+            let why = bad.why.lines().next().unwrap_or_default();
+            return Ok(Came::KnownBad(format!(
+                "the image of {commit} was taken back, since no session could start from it ({why}): it is built again when {}, its manifest or the base image change",
+                manifest.base_branch
+            )));
+        }
+    }
     let rebuild = match before.reference.as_deref().map(ImageRef::parse) {
         Some(Ok(reference)) => Rebuild::From(reference),
         Some(Err(_)) | None => Rebuild::Full,
     };
     let bounds = bounds(&app.config.images, before);
-    let wanted = Wanted { manifest, commit: commit.clone(), rebuild, log: entry.log(), bounds, progress: entry.progress.clone() };
-    let outcome = build_admitted(&app.images.builder, &app.sandboxes, wanted).await.map_err(|error| error.to_string());
-    (outcome, Some(commit.to_string()))
+    let wanted = Wanted { manifest, commit, rebuild, log: entry.log(), bounds, progress: entry.progress.clone() };
+    match build_admitted(&app.images.builder, &app.sandboxes, wanted).await {
+        Ok(BuildOutcome::Unchanged { .. }) => Ok(Came::Unchanged),
+        Ok(BuildOutcome::Built(built)) => Ok(Came::Built(Box::new(built))),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 async fn head(app: &Arc<App>, manifest: &RepositoryManifest) -> Result<CommitSha, String> {

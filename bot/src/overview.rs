@@ -297,5 +297,7 @@ fn image_line(app: &App, repo: &RepoName, record: ImageRecord, now: Timestamp) -
         (false, _, None) => ImageState::Missing,
     };
     let last_failure = record.failure.zip(record.failed_at).map(|(failure, at)| (failure, now.since(at)));
-    ImageLine { repo: repo.clone(), state, last_failure, pool: PoolLine::default() }
+    let taken_back = record.bad.last().filter(|bad| record.built.is_none_or(|built| bad.at > built));
+    let taken_back = taken_back.map(|bad| (bad.why.clone(), now.since(bad.at)));
+    ImageLine { repo: repo.clone(), state, last_failure, taken_back, pool: PoolLine::default() }
 }

@@ -139,6 +139,9 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// Keeps the file system, of a running, a paused or an ended sandbox, without the carrier. `labels` are the image's.
     async fn snapshot(&self, id: &SandboxId, labels: Vec<(String, String)>) -> Result<Snapshot, EngineError>;
 
+    /// Whether a sandbox could start from it without asking a registry.
+    async fn has_image(&self, image: &ImageRef) -> Result<bool, EngineError>;
+
     /// Removes a snapshot or an image; one that is not there is no error, one that something still uses is [`EngineError::Refused`].
     async fn remove_image(&self, image: &ImageRef) -> Result<(), EngineError>;
 

@@ -261,6 +261,22 @@ pub enum SandboxOrigin {
     Started,
 }
 
+/// Why a turn works on an image from before the newest one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum FallBack {
+    /// The newest one was found unable to start a session, and is not used any more.
+    RolledBack {
+        /// That the newest one was built from.
+        commit: Option<String>,
+        detail: String,
+    },
+    /// The engine lost the newest one, and the registry cannot be asked for it.
+    RegistryAway,
+    /// Engine and registry lost the newest one; it is being built again.
+    Lost,
+}
+
 /// The session's branch after a turn's work was committed and pushed, against its base.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedWork {
@@ -394,6 +410,16 @@ pub enum Event {
         sandbox: SandboxId,
         #[serde(default)]
         origin: SandboxOrigin,
+    },
+    /// The sandbox was of no use, before its agent had the prompt: another one is being prepared.
+    SandboxGivenUp {
+        turn: TurnId,
+        sandbox: SandboxId,
+    },
+    /// The turn's sandbox was not started from the newest image.
+    FellBack {
+        turn: TurnId,
+        from: FallBack,
     },
     Agent {
         turn: TurnId,

@@ -11,8 +11,8 @@ pub use activity::{Activity, Inserted, Way};
 pub use sync::{Checkout, Writes};
 
 use crate::{
-    AgentActivity, AnswerKind, CheckRecord, Event, MessageTs, ModelUse, Phase, Prompt, PromptId, PullRequestRef, Question, QuestionId,
-    RepoName, SandboxId, SandboxOrigin, SavedWork, SessionId, SlackUserId, TakenFile, Timestamp, ToolRuling, TurnFailure, TurnId,
+    AgentActivity, AnswerKind, CheckRecord, Event, FallBack, MessageTs, ModelUse, Phase, Prompt, PromptId, PullRequestRef, Question,
+    QuestionId, RepoName, SandboxId, SandboxOrigin, SavedWork, SessionId, SlackUserId, TakenFile, Timestamp, ToolRuling, TurnFailure, TurnId,
     TurnOutcome,
 };
 
@@ -133,6 +133,16 @@ pub enum Command {
     SyncFailed {
         turn: TurnId,
         failure: TurnFailure,
+    },
+    /// The sandbox was of no use, before its agent had the prompt: another one is prepared.
+    GiveUpSandbox {
+        turn: TurnId,
+        sandbox: SandboxId,
+    },
+    /// The turn's sandbox was not started from the newest image.
+    FellBack {
+        turn: TurnId,
+        from: FallBack,
     },
     AgentDid {
         turn: TurnId,
@@ -387,6 +397,19 @@ impl SessionState {
             },
             Command::Synced { turn, at } => self.sync_done(turn, at),
             Command::SyncFailed { turn, failure } => self.sync_failed(turn, failure),
+            Command::GiveUpSandbox { turn, sandbox } => match &self.activity {
+                Activity::Working { turn: running, prompt, sandbox: current, .. } if *running == turn && *current == sandbox => {
+                    Ok(Decision {
+                        effects: vec![Effect::Prepare { turn, prompt: prompt.clone() }],
+                        events: vec![Event::SandboxGivenUp { turn, sandbox }],
+                    })
+                }
+                _ => Err(Rejection::StaleTurn),
+            },
+            Command::FellBack { turn, from } => match self.activity.turn() {
+                Some(running) if running == turn => Ok(Decision { events: vec![Event::FellBack { turn, from }], effects: Vec::new() }),
+                _ => Err(Rejection::StaleTurn),
+            },
             Command::AgentDid { turn, activity } => match &self.activity {
                 Activity::Working { turn: running, .. } | Activity::Stopping { turn: running, .. } if *running == turn => {
                     Ok(Decision { events: vec![Event::Agent { turn, activity }], effects: Vec::new() })
@@ -550,6 +573,16 @@ impl SessionState {
                     self.activity = Activity::Working { turn: *turn, prompt, inserted, sandbox };
                 }
             }
+            Event::SandboxGivenUp { turn, .. } => {
+                if let Activity::Working { prompt, inserted, .. } = &self.activity {
+                    let mut inserted = inserted.clone();
+                    // The agent that they were for never had them, and their files went with its sandbox.
+                    for one in inserted.iter_mut().filter(|one| matches!(one.way, Way::Handed { .. })) {
+                        one.way = Way::Next;
+                    }
+                    self.activity = Activity::Preparing { turn: *turn, prompt: prompt.clone(), inserted };
+                }
+            }
             Event::StopRequested { turn, by } => {
                 if let Activity::Working { prompt, inserted, sandbox, .. } = &self.activity {
                     let (prompt, inserted, sandbox) = (prompt.clone(), inserted.clone(), sandbox.clone());
@@ -586,6 +619,7 @@ impl SessionState {
             }
             Event::Agent { .. }
             | Event::FilesTaken { .. }
+            | Event::FellBack { .. }
             | Event::PhaseReached { .. }
             | Event::WorkSaved { .. }
             | Event::CheckStarted { .. }

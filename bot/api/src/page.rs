@@ -176,6 +176,8 @@ impl Telling {
             Event::PromptInserted { .. }
             | Event::PromptReturned { .. }
             | Event::FilesTaken { .. }
+            | Event::SandboxGivenUp { .. }
+            | Event::FellBack { .. }
             | Event::TurnRunning { .. }
             | Event::TurnFinishing { .. }
             | Event::WorkSaved { .. }

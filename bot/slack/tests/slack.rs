@@ -613,6 +613,7 @@ async fn slack_takes_every_layout() {
         state: ImageState::Ready { commit: "0123456789ab".to_owned(), age: Duration::from_secs(60) },
         last_failure: Some(("`make` ended with status 2".to_owned(), Duration::from_secs(60))),
         pool: PoolLine { waiting: 1, being_made: 0 },
+        taken_back: None,
     };
     let working = SessionStage::Live(CardPhase::Working);
     let mut messages = vec![

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use longshore_session::{
-    Activity, AgentActivity, AnswerKind, CheckRecord, Event, MessageTs, Phase, PlanEntry, Prompt, PromptId, Question, QuestionId,
+    Activity, AgentActivity, AnswerKind, CheckRecord, Event, FallBack, MessageTs, Phase, PlanEntry, Prompt, PromptId, Question, QuestionId,
     SandboxId, SandboxOrigin, SavedWork, SessionState, SlackUserId, TakenFile, Timestamp, TurnId, TurnOutcome,
 };
 use longshore_slack::Spent;
@@ -30,6 +30,8 @@ pub struct TurnView {
     pub started: Option<Timestamp>,
     pub sandbox: Option<SandboxId>,
     pub origin: SandboxOrigin,
+    /// Set where that was not the newest one.
+    pub fell_back: Option<FallBack>,
     /// What became of the prompt's files.
     pub files: Vec<TakenFile>,
     pub plan: Vec<PlanEntry>,
@@ -97,6 +99,13 @@ impl View {
                 let view = self.turns.entry(*turn).or_default();
                 view.sandbox = Some(sandbox.clone());
                 view.origin = *origin;
+                self.since = Some(at);
+            }
+            Event::FellBack { turn, from } => self.turns.entry(*turn).or_default().fell_back = Some(from.clone()),
+            Event::SandboxGivenUp { turn, .. } => {
+                let view = self.turns.entry(*turn).or_default();
+                view.sandbox = None;
+                view.phases.retain(|(phase, _)| !matches!(phase, Phase::SandboxReady | Phase::Synced));
                 self.since = Some(at);
             }
             Event::FilesTaken { turn, files } => self.turns.entry(*turn).or_default().files.clone_from(files),

@@ -82,6 +82,10 @@ impl DockerEngine {
             .drain("pushing an image", BULK, self.client().docker.push_image(repository, Some(options), self.credentials_for(repository)))
             .await;
         if let Err(fault) = pushed {
+            // A name that no registry knows would keep the image for nobody.
+            if let Err(error) = self.forget_image(&target).await {
+                tracing::warn!(image = %target, %error, "what could not be pushed could not be removed either");
+            }
             return Err(registry_fault(&target, fault));
         }
         let facts = self.find_image(&target).await?.unwrap_or_default();

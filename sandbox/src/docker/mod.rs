@@ -165,6 +165,10 @@ impl Engine for DockerEngine {
         self.take_snapshot(id, labels).await
     }
 
+    async fn has_image(&self, image: &ImageRef) -> Result<bool, EngineError> {
+        Ok(self.find_image(image).await?.is_some())
+    }
+
     async fn remove_image(&self, image: &ImageRef) -> Result<(), EngineError> {
         self.forget_image(image).await
     }

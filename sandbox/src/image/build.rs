@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use longshore_session::RepositoryManifest;
 use tokio::time::Instant;
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
     vocabulary,
 };
 use crate::{
-    Engine, EngineError, Exec, ExecUser, ImageRef, Process, StartSandbox,
+    CommitSha, Engine, EngineError, Exec, ExecUser, ImageRef, Process, StartSandbox,
     docker::{ImageFacts, Kind},
     names::image_repository,
 };
@@ -42,16 +43,7 @@ struct Tried {
 impl ImageBuilder {
     /// Builds, tries and pushes an image. The last good one is never touched. The build's container is gone afterwards, whatever happened; its log stays.
     pub async fn build(&self, mut build: ImageBuild, trial: &dyn Trial) -> Result<BuildOutcome, BuildError> {
-        let base = match &build.manifest.image.base {
-            Some(base) => ImageRef::parse(base.clone())
-                .map_err(|error| EngineError::Refused { during: "reading `image.base`".to_owned(), message: error.to_string() })?,
-            None => self.config.base.clone(),
-        };
-        let base_facts = match self.engine.find_or_pull(&base).await {
-            Ok(facts) => facts,
-            Err(EngineError::ImageMissing { image, .. }) => return Err(BuildError::BaseMissing { image }),
-            Err(error) => return Err(error.into()),
-        };
+        let (base, base_facts) = self.base_of(&build.manifest).await?;
         let plan = match self.plan(&build, base, &base_facts).await? {
             Ok(plan) => plan,
             Err(unchanged) => return Ok(unchanged),
@@ -91,6 +83,25 @@ impl ImageBuilder {
         let built = built?;
         tracing::info!(repository = %build.manifest.repository, commit = %build.commit, image = %built.reference, "image built");
         Ok(BuildOutcome::Built(built))
+    }
+
+    /// Names commit, recipe and base together, as [`BuiltImage::input_hash`] does.
+    pub async fn inputs_of(&self, manifest: &RepositoryManifest, commit: &CommitSha) -> Result<String, BuildError> {
+        let (_, base) = self.base_of(manifest).await?;
+        Ok(Inputs::new(manifest, commit, &base.id).hash())
+    }
+
+    async fn base_of(&self, manifest: &RepositoryManifest) -> Result<(ImageRef, ImageFacts), BuildError> {
+        let base = match &manifest.image.base {
+            Some(base) => ImageRef::parse(base.clone())
+                .map_err(|error| EngineError::Refused { during: "reading `image.base`".to_owned(), message: error.to_string() })?,
+            None => self.config.base.clone(),
+        };
+        match self.engine.find_or_pull(&base).await {
+            Ok(facts) => Ok((base, facts)),
+            Err(EngineError::ImageMissing { image, .. }) => Err(BuildError::BaseMissing { image }),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What to start from; or that there is nothing to do.

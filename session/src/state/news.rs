@@ -25,6 +25,8 @@ impl SessionState {
                 | Event::PromptHanded { .. }
                 | Event::PromptReturned { .. }
                 | Event::FilesTaken { .. }
+                | Event::SandboxGivenUp { .. }
+                | Event::FellBack { .. }
                 | Event::WorkSaved { .. }
                 | Event::CheckStarted { .. }
                 | Event::CheckEnded { .. }

@@ -60,6 +60,12 @@ impl Ground {
                     self.checkout = Some(sandbox.clone());
                 }
             }
+            // What was brought up went with it; another turn's checkout may still lie elsewhere.
+            Event::SandboxGivenUp { turn, sandbox } => {
+                self.place = None;
+                self.synced.take_if(|synced| synced == turn);
+                self.checkout.take_if(|checkout| checkout == sandbox);
+            }
             _ => {}
         }
     }

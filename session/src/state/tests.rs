@@ -520,3 +520,26 @@ proptest! {
         prop_assert!(state.queue.is_empty());
     }
 }
+
+#[test]
+fn a_sandbox_that_came_to_nothing_is_followed_by_another_in_the_same_turn() {
+    let mut state = SessionState::default();
+    let turn = TurnId(1);
+    let give_up = || Command::GiveUpSandbox { turn, sandbox: sandbox() };
+    act(&mut state, Command::Accept { prompt: prompt(1) }).unwrap();
+    assert_eq!(act(&mut state, give_up()), Err(Rejection::StaleTurn));
+    act(&mut state, Command::SandboxReady { turn, sandbox: sandbox(), origin: SandboxOrigin::Started }).unwrap();
+    act(&mut state, synced(1)).unwrap();
+    let given_up = act(&mut state, give_up()).unwrap();
+    assert_eq!(given_up.effects, [Effect::Prepare { turn, prompt: prompt(1) }]);
+    assert_eq!(act(&mut state, give_up()), Err(Rejection::StaleTurn), "once");
+    assert_eq!(state.owed(), given_up.effects, "a restart goes on from there");
+    assert_eq!(state.writes(), Writes::Held);
+    // The other one is brought up anew: what the first had came to nothing with it.
+    let other = SandboxId::parse("b-2").unwrap();
+    let ready = act(&mut state, Command::SandboxReady { turn, sandbox: other.clone(), origin: SandboxOrigin::Started }).unwrap();
+    let sync = Effect::Sync { turn, prompt: prompt(1), sandbox: other.clone(), checkout: Checkout::BringUp };
+    assert_eq!(ready.effects, [sync, Effect::Prompt { turn, prompt: prompt(1), sandbox: other }]);
+    let from = FallBack::RegistryAway;
+    assert_eq!(act(&mut state, Command::FellBack { turn, from: from.clone() }).unwrap().events, [Event::FellBack { turn, from }]);
+}

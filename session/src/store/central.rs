@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Database, Store, StoreError};
+use super::{BadImage, Database, EarlierImage, Store, StoreError};
 use crate::{ChannelId, MessageTs, Phase, Prompt, PromptId, RepoName, SandboxId, SessionId, SlackUserId, TeamId, ThreadKey, Timestamp};
 
 /// How Slack delivered something.
@@ -116,6 +116,12 @@ pub struct ImageRecord {
     pub failures: u32,
     /// Words of the repository, for routing.
     pub vocabulary: Vec<String>,
+    /// Those before it that a session can fall back to, newest first.
+    #[serde(default)]
+    pub previous: Vec<EarlierImage>,
+    /// Those that were taken back, newest last.
+    #[serde(default)]
+    pub bad: Vec<BadImage>,
 }
 
 /// A sandbox that a session was given.

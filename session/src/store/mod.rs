@@ -6,6 +6,7 @@
 
 mod builds;
 mod central;
+mod images;
 mod moves;
 mod outbox;
 mod people;
@@ -24,6 +25,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use builds::{BuildEnd, BuildRecord, BuildReport, BuildStepTook};
 pub use central::{Ask, AskState, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, SandboxRecord, SessionRecord, Work};
+pub use images::{BadImage, EarlierImage};
 pub use moves::{Lesson, MovedSession, Pick};
 pub use outbox::{OutboxDraft, OutboxLane, OutboxOwner, OutboxRow, Sending};
 pub use people::{PersonDefaults, PullRequestStyle};

@@ -91,6 +91,8 @@ pub(crate) fn turns(events: &[Event]) -> Vec<TurnReport> {
             | Event::PromptHanded { .. }
             | Event::PromptReturned { .. }
             | Event::FilesTaken { .. }
+            | Event::SandboxGivenUp { .. }
+            | Event::FellBack { .. }
             | Event::Agent { .. }
             | Event::ToolRuled { .. }
             | Event::StopRequested { .. }

@@ -21,6 +21,8 @@ pub struct ImageLine {
     pub state: ImageState,
     /// Why the last build failed, in words, and how long ago.
     pub last_failure: Option<(String, Duration)>,
+    /// Why a newer image is not used, and how long ago that was found.
+    pub taken_back: Option<(String, Duration)>,
     pub pool: PoolLine,
 }
 
@@ -184,7 +186,12 @@ impl ImageLine {
         };
         let failure =
             self.last_failure.as_ref().map(|(why, ago)| format!("\n      ⚠️ last build failed {} ago: {}", elapsed(*ago), line(why, 120)));
-        format!("{emoji} *{}* {}{}{}", self.repo, self.state.words(), self.pool.words(), failure.unwrap_or_default())
+        let taken_back = self.taken_back.as_ref().map(|(why, ago)| {
+            let why = line(why, 120);
+            format!("\n      ⚠️ a newer image was taken back {} ago, since no session could start from it: {why}", elapsed(*ago))
+        });
+        let (repo, state, pool) = (&self.repo, self.state.words(), self.pool.words());
+        format!("{emoji} *{repo}* {state}{pool}{}{}", taken_back.unwrap_or_default(), failure.unwrap_or_default())
     }
 }
 

@@ -363,6 +363,7 @@ fn agent_status_of_a_busy_day_fits() {
         state: ImageState::Missing,
         last_failure: None,
         pool: PoolLine::default(),
+        taken_back: None,
     };
     let status = AgentStatus {
         running: many("a"),
@@ -406,7 +407,7 @@ fn a_home_page_of_a_busy_life_fits() {
 
 #[test]
 fn agent_repos() {
-    let image = |name: &str, state| ImageLine { repo: repo(name), state, last_failure: None, pool: PoolLine::default() };
+    let image = |name: &str, state| ImageLine { repo: repo(name), state, last_failure: None, taken_back: None, pool: PoolLine::default() };
     let commit = "0123456789abcdef0123456789abcdef01234567".to_owned();
     let repositories = vec![
         ImageLine {

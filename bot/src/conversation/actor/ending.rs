@@ -112,10 +112,13 @@ impl Actor {
         }
         let (prompt, inserted) = (prompt.clone(), inserted.clone());
         let strange = self.view.turn(turn).sandbox.is_some_and(|sandbox| self.view.is_strange_to(turn, &sandbox));
-        let note = strange.then(|| {
+        let gone = strange.then(|| {
             "The earlier sandbox is gone, so this was a new one: the branch is as it was last pushed, and the agent was given the conversation so far."
                 .to_owned()
         });
+        let notes: Vec<String> =
+            gone.into_iter().chain(self.view.turn(turn).fell_back.as_ref().map(longshore_slack::fall_back_words)).collect();
+        let note = (!notes.is_empty()).then(|| notes.join(" "));
         let Found { failure, check, standing } = found;
         let mut batch = Batch::default();
         if let Some(check) = check {

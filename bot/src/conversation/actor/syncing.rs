@@ -6,7 +6,7 @@ use anyhow::Result;
 use longshore_session::{Checkout, Command, Prompt, SandboxId, TurnFailure, TurnId};
 use tracing::Instrument;
 
-use super::{Actor, Done};
+use super::{Actor, Done, turn::Tried};
 use crate::conversation::prepare;
 
 impl Actor {
@@ -20,6 +20,9 @@ impl Actor {
         self.syncing = None;
         match result {
             Ok(()) => self.apply(Command::Synced { turn, at: self.app.clock.now() }).await,
+            Err(TurnFailure::SandboxKilled { detail }) if self.is_starting() && self.try_another(&detail).await? == Tried::Another => {
+                Ok(())
+            }
             Err(failure) => {
                 // Nothing was written in it, and nobody knows what it is worth.
                 self.cancel_agent(turn);

@@ -5,17 +5,28 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Result;
 use longshore_agent::{Agent, AgentError, AgentKind, AgentSettings, Carrier, ContentBlock, Cursor, PromptState};
 use longshore_sandbox::Exit;
-use longshore_session::{Activity, AgentCursor, Command, Phase, Prompt, SandboxId, TurnFailure, TurnId};
+use longshore_session::{Activity, AgentCursor, Command, Phase, Prompt, SandboxId, SandboxOrigin, TurnFailure, TurnId};
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::{Actor, Batch, Done, Link};
-use crate::conversation::{
-    agent_words,
-    card::Painter,
-    files,
-    prepare::{self, Prepared},
+use crate::{
+    conversation::{
+        agent_words,
+        card::Painter,
+        files,
+        prepare::{self, Prepared},
+    },
+    images::{self, Choice},
 };
+
+/// What a sandbox that came to nothing is followed by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tried {
+    Another,
+    /// The turn fails.
+    Nothing,
+}
 
 impl Actor {
     pub(super) fn keep(&mut self, sandbox: SandboxId) {
@@ -56,14 +67,55 @@ impl Actor {
     pub(super) async fn started(&mut self, result: Result<longshore_agent::AgentSessionId, AgentError>) -> Result<()> {
         let id = match result {
             Ok(id) => id,
-            Err(error) => return self.agent_lost(error).await,
+            Err(error) => {
+                return match self.try_another(&error.to_string()).await? {
+                    Tried::Another => Ok(()),
+                    Tried::Nothing => self.agent_lost(error).await,
+                };
+            }
         };
         let Link::Starting { agent, sandbox, .. } = std::mem::replace(&mut self.link, Link::None) else { return Ok(()) };
         let offset = self.cursor.as_ref().filter(|cursor| cursor.sandbox == sandbox).map_or(0, |cursor| cursor.offset);
         let cursor = AgentCursor { sandbox: sandbox.clone(), offset, agent_session: Some(id.to_string()) };
-        self.link = Link::Ready { agent, sandbox };
+        self.link = Link::Ready { agent, sandbox: sandbox.clone() };
         self.commit(Batch { cursor: Some(cursor), ..Batch::default() }).await?;
+        if let Some(turn) = self.state.activity.turn()
+            && let Some(from) = self.app.images.settled(&self.app, &self.record, &sandbox).await?
+        {
+            self.apply(Command::FellBack { turn, from }).await?;
+        }
         self.hand_prompt().await
+    }
+
+    /// A new sandbox's agent never came up. That may be the image's fault: the turn goes on with another sandbox, as long as there is one to try.
+    pub(super) async fn try_another(&mut self, why: &str) -> Result<Tried> {
+        let Activity::Working { turn, sandbox, .. } = &self.state.activity else { return Ok(Tried::Nothing) };
+        let (turn, sandbox) = (*turn, sandbox.clone());
+        let is_new = self.view.turn(turn).origin == SandboxOrigin::Started;
+        // Its memory is the manifest's to give, not the image's.
+        if !is_new || self.sandbox.as_ref() != Some(&sandbox) || self.exit == Some(Exit::OutOfMemory) {
+            return Ok(Tried::Nothing);
+        }
+        let Some(image) = images::image_of(&self.app, &sandbox).await? else { return Ok(Tried::Nothing) };
+        self.app.images.failed_start(&self.record.id, &image, why);
+        match self.app.images.choose(&self.record).await {
+            Ok(Choice::Start(_)) => {}
+            Ok(Choice::GiveUp(_)) | Err(_) => return Ok(Tried::Nothing),
+        }
+        if let Some(task) = self.syncing.take() {
+            task.abort();
+        }
+        self.link = Link::None;
+        self.sandbox = None;
+        self.exit = None;
+        prepare::discard(&self.app, &sandbox).await;
+        self.apply(Command::GiveUpSandbox { turn, sandbox }).await?;
+        Ok(Tried::Another)
+    }
+
+    /// Whether the agent of the session's sandbox has yet to come up.
+    pub(super) fn is_starting(&self) -> bool {
+        matches!(self.link, Link::Starting { .. })
     }
 
     /// Gives the agent the running turn's prompt, once.

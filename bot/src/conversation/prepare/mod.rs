@@ -55,7 +55,9 @@ pub fn failure(error: &EngineError) -> TurnFailure {
     match error {
         EngineError::Unreachable { .. } => TurnFailure::EngineUnavailable,
         EngineError::DiskFull { .. } => TurnFailure::DiskFull,
-        EngineError::ImageMissing { .. } => TurnFailure::NoImage { detail: error.to_string() },
+        EngineError::ImageMissing { .. } | EngineError::RegistryUnreachable { .. } | EngineError::RegistryRefused { .. } => {
+            TurnFailure::NoImage { detail: error.to_string() }
+        }
         EngineError::NotRunning { .. } | EngineError::NoSuchSandbox { .. } => TurnFailure::SandboxKilled { detail: error.to_string() },
         _ => TurnFailure::SandboxStart { detail: error.to_string() },
     }

@@ -1,12 +1,20 @@
 //! A session's sandbox: the one that it still has, one that waited in the pool, or a new one from the promoted image.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use longshore_sandbox::{EngineError, ImageRef, Process, SandboxState, StartSandbox};
-use longshore_session::{RepositoryManifest, SandboxId, SandboxOrigin, SandboxRecord, SessionRecord, TurnFailure};
+use longshore_session::{FallBack, RepositoryManifest, SandboxId, SandboxOrigin, SandboxRecord, SessionRecord, TurnFailure};
 
 use super::{failure, stored};
-use crate::{app::App, home, images::NotReady, pool};
+use crate::{
+    app::App,
+    home,
+    images::{self, Choice, NotReady},
+    pool,
+};
+
+/// Images that one preparation finds lost before it gives up.
+const MOST_LOST: u32 = 4;
 
 /// A sandbox whose agent can be prompted.
 #[derive(Debug)]
@@ -19,7 +27,7 @@ pub struct Obtained {
 
 /// `kept` is the sandbox that the session still has, if it has one.
 pub async fn obtain(
-    app: &App,
+    app: &Arc<App>,
     record: &SessionRecord,
     manifest: &RepositoryManifest,
     kept: Option<SandboxId>,
@@ -71,12 +79,63 @@ pub async fn discard(app: &App, sandbox: &SandboxId) {
     }
 }
 
-async fn start(app: &App, record: &SessionRecord, manifest: &RepositoryManifest, model: &str) -> Result<SandboxId, TurnFailure> {
-    let reference = app.images.ready(&record.repo).await.map_err(|not_ready| match not_ready {
-        NotReady::Failed { detail } => TurnFailure::NoImage { detail },
-        NotReady::ShuttingDown => TurnFailure::Internal,
-    })?;
-    let image = ImageRef::parse(&reference).map_err(|error| TurnFailure::NoImage { detail: error.to_string() })?;
+/// A new sandbox, of the newest image that does.
+async fn start(app: &Arc<App>, record: &SessionRecord, manifest: &RepositoryManifest, model: &str) -> Result<SandboxId, TurnFailure> {
+    let mut fall_back = None;
+    let mut lost = 0;
+    loop {
+        let choice = app.images.choose(record).await.map_err(|not_ready| match not_ready {
+            NotReady::Failed { detail } => TurnFailure::NoImage { detail },
+            NotReady::ShuttingDown => TurnFailure::Internal,
+        })?;
+        let mut reference = match choice {
+            Choice::Start(reference) => reference,
+            Choice::GiveUp(detail) => return Err(TurnFailure::SandboxStart { detail }),
+        };
+        let mut started = start_from(app, record, manifest, model, &reference).await;
+        if let Err(NotStarted::Engine(EngineError::RegistryUnreachable { .. } | EngineError::RegistryRefused { .. })) = &started
+            && let Some(earlier) = app.images.on_engine(app, &record.repo).await
+        {
+            tracing::warn!(wanted = reference, taken = earlier, "the registry cannot be asked; starting from an earlier image");
+            fall_back = Some(FallBack::RegistryAway);
+            reference = earlier;
+            started = start_from(app, record, manifest, model, &reference).await;
+        }
+        match started {
+            Ok(id) => {
+                if let Some(why) = fall_back {
+                    app.images.note_fall_back(&id, why);
+                }
+                return Ok(id);
+            }
+            Err(NotStarted::Turn(failure)) => return Err(failure),
+            Err(NotStarted::Engine(EngineError::ImageMissing { .. })) if lost < MOST_LOST => {
+                lost += 1;
+                fall_back = images::lost(app, &record.repo, &reference).await.then_some(FallBack::Lost);
+            }
+            // It may be the image's fault: what is tried next tells.
+            Err(NotStarted::Engine(error @ EngineError::Refused { .. })) => {
+                app.images.failed_start(&record.id, &reference, error.to_string())
+            }
+            Err(NotStarted::Engine(error)) => return Err(failure(&error)),
+        }
+    }
+}
+
+/// Why there is no sandbox.
+enum NotStarted {
+    Engine(EngineError),
+    Turn(TurnFailure),
+}
+
+async fn start_from(
+    app: &App,
+    record: &SessionRecord,
+    manifest: &RepositoryManifest,
+    model: &str,
+    reference: &str,
+) -> Result<SandboxId, NotStarted> {
+    let image = ImageRef::parse(reference).map_err(|error| NotStarted::Turn(TurnFailure::NoImage { detail: error.to_string() }))?;
     let id = SandboxId::random();
     // Known before it is there: a sweep after a crash finds whose it is.
     let row = SandboxRecord {
@@ -85,7 +144,7 @@ async fn start(app: &App, record: &SessionRecord, manifest: &RepositoryManifest,
         created: app.clock.now(),
         body: serde_json::json!({ "image": reference }),
     };
-    app.store.put_sandbox(row).await.map_err(|error| stored(&error))?;
+    app.store.put_sandbox(row).await.map_err(|error| NotStarted::Turn(stored(&error)))?;
     app.sandboxes.admit_session(&id, &record.id, manifest);
     let started = app
         .engine
@@ -107,7 +166,7 @@ async fn start(app: &App, record: &SessionRecord, manifest: &RepositoryManifest,
         Err(error) => {
             tracing::error!(sandbox = %id, %error, "cannot start a sandbox");
             discard(app, &id).await;
-            Err(failure(&error))
+            Err(NotStarted::Engine(error))
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
 const BUILD: Duration = Duration::from_secs(240);
 
 /// The service's own record of a repository's image, once it is as wanted.
-async fn image(harness: &Harness, repository: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub async fn image(harness: &Harness, repository: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let deadline = Instant::now() + BUILD;
     loop {
         let listed = harness.service.get("/v1/images").await.unwrap();

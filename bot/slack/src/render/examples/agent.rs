@@ -122,7 +122,7 @@ pub(super) fn idle_line(session: &str, standing: PullRequestStanding) -> Session
 
 fn images() -> Vec<ImageLine> {
     let commit = || "0123456789abcdef0123456789abcdef01234567".to_owned();
-    let image = |name, state| ImageLine { repo: repo(name), state, last_failure: None, pool: PoolLine::default() };
+    let image = |name, state| ImageLine { repo: repo(name), state, last_failure: None, taken_back: None, pool: PoolLine::default() };
     vec![
         ImageLine {
             pool: PoolLine { waiting: 1, being_made: 1 },

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use longshore_session::FallBack;
+
 use super::{Example, Shape, ana, ben, for_one, repo, session, source};
 use crate::render::{
     CheckEnd, CheckResult, Detour, DiffStat, FinalReply, Outcome, PullRequestLink, PullRequestStanding, ReceiptPhase, Spent, Verification,
+    fall_back_words,
 };
 
 pub(super) fn all() -> Vec<Example> {
@@ -33,6 +36,10 @@ pub(super) fn all() -> Vec<Example> {
     let code = "assert charge(order) == charge(order)  # one line of many\n".repeat(260);
     let long = done(&format!("# Every case that is tested now\n\n```python\n{code}```\n\nThese are all."));
     let note = Some("Answered by a scripted model.".to_owned());
+    let rolled_back = fall_back_words(&FallBack::RolledBack {
+        commit: Some("1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d".to_owned()),
+        detail: "the agent's process ended (it failed with exit status 127)".to_owned(),
+    });
     let detour = Detour {
         message: done(summary).render().remove(0),
         why: "I am not in its channel any more: `/invite @longshore` there brings me back".to_owned(),
@@ -73,6 +80,11 @@ pub(super) fn all() -> Vec<Example> {
         ("reply-unchanged", "A question that needed a sandbox, but no change.", unchanged.clone()),
         ("reply-joined", "A prompt of somebody else joined the turn on the way.", FinalReply { joined: vec![ben()], ..done(summary) }),
         ("reply-no-summary", "The agent ended without a word.", FinalReply { diff: None, ..done("") }),
+        (
+            "reply-rolled-back",
+            "No session could start from the newest image: the turn ran on the one before.",
+            FinalReply { note: Some(rolled_back), ..unchanged.clone() },
+        ),
         ("reply-note", "In the demo: a remark that a script answered, not a model.", FinalReply { note, ..unchanged }),
         ("reply-long", "An answer too long for one message goes on in the next; a cut block of code is closed and opened again.", long),
         (
