@@ -3,11 +3,13 @@
 mod acknowledging;
 mod images;
 mod many;
+mod pool;
+mod resting;
 mod sessions;
 mod snapshots;
 
 use anyhow::Result;
-use longshore_harness::Harness;
+use longshore_harness::{Harness, Options};
 
 use crate::{
     by_hand::ByHand,
@@ -36,6 +38,19 @@ pub async fn play(selection: &Selection, report: &mut Report) {
     {
         report.failed("one service", &error);
     }
+    let pool = [Name::Warm, Name::PoolRefill];
+    if selection.has_any(&pool) {
+        println!("\na service with a warm pool");
+        take_all(&pool, only(selection, pool::measure().await), report);
+    }
+    if selection.has(Name::Resume) {
+        println!("\na service that pauses what is quiet");
+        take_all(&[Name::Resume], resting::resume().await, report);
+    }
+    if selection.has(Name::Restore) {
+        println!("\na service that puts to sleep what is quiet");
+        take_all(&[Name::Restore], resting::restore().await, report);
+    }
     if selection.has_any(&[Name::ManyRss, Name::ManyCpu]) {
         println!("\nmany sessions");
         let figures = many::measure().await;
@@ -45,7 +60,45 @@ pub async fn play(selection: &Selection, report: &mut Report) {
 
 async fn one_service(selection: &Selection, report: &mut Report) -> Result<()> {
     println!("\none service");
-    let harness = Harness::start(stage::options()).await?;
+    beside(stage::options(), async |harness, hand| {
+        all_alone(selection, report, harness, hand).await;
+        Ok(())
+    })
+    .await
+}
+
+async fn all_alone(selection: &Selection, report: &mut Report, harness: &Harness, hand: &ByHand) {
+    // What looks at a service that has done nothing comes first.
+    if selection.has(Name::IdleRss) {
+        take_all(&[Name::IdleRss], sessions::idle_rss(harness).await, report);
+    }
+    if selection.has(Name::Ack) {
+        take_all(&[Name::Ack], acknowledging::measure(harness).await, report);
+    }
+    if selection.has(Name::Cold) {
+        take_all(&[Name::Cold], sessions::cold(harness, hand).await, report);
+    }
+    if selection.has(Name::SlackCalls) {
+        take_all(&[Name::SlackCalls], sessions::slack_calls(harness).await, report);
+    }
+    let snapshots = [Name::SnapshotSmall, Name::SnapshotLarge];
+    for name in snapshots.into_iter().filter(|name| selection.has(*name)) {
+        take_all(&[name], snapshots::measure(name, harness, hand).await, report);
+    }
+    let images = [Name::ImageNoop, Name::ImageOneCommit, Name::ImageFull];
+    if selection.has_any(&images) {
+        take_all(&images, images::measure(selection, harness, hand).await, report);
+    }
+}
+
+/// Those of the figures that are selected.
+fn only(selection: &Selection, figures: Result<Vec<Figure>>) -> Result<Vec<Figure>> {
+    figures.map(|figures| figures.into_iter().filter(|figure| selection.has(figure.name)).collect())
+}
+
+/// A harness with an engine beside it, closed whatever comes of `act`.
+async fn beside<T>(options: Options, act: impl AsyncFnOnce(&Harness, &ByHand) -> Result<T>) -> Result<T> {
+    let harness = Harness::start(options).await?;
     let hand = match ByHand::beside(&harness).await {
         Ok(hand) => hand,
         Err(error) => {
@@ -53,29 +106,12 @@ async fn one_service(selection: &Selection, report: &mut Report) -> Result<()> {
             return Err(error);
         }
     };
-    // What looks at a service that has done nothing comes first.
-    if selection.has(Name::IdleRss) {
-        take_all(&[Name::IdleRss], sessions::idle_rss(&harness).await, report);
-    }
-    if selection.has(Name::Ack) {
-        take_all(&[Name::Ack], acknowledging::measure(&harness).await, report);
-    }
-    if selection.has(Name::Cold) {
-        take_all(&[Name::Cold], sessions::cold(&harness, &hand).await, report);
-    }
-    if selection.has(Name::SlackCalls) {
-        take_all(&[Name::SlackCalls], sessions::slack_calls(&harness).await, report);
-    }
-    let snapshots = [Name::SnapshotSmall, Name::SnapshotLarge];
-    for name in snapshots.into_iter().filter(|name| selection.has(*name)) {
-        take_all(&[name], snapshots::measure(name, &harness, &hand).await, report);
-    }
-    let images = [Name::ImageNoop, Name::ImageOneCommit, Name::ImageFull];
-    if selection.has_any(&images) {
-        take_all(&images, images::measure(selection, &harness, &hand).await, report);
-    }
+    let acted = act(&harness, &hand).await;
     let closed = hand.close().await;
-    harness.stop().await.and(closed)
+    let stopped = harness.stop().await;
+    let acted = acted?;
+    closed.and(stopped)?;
+    Ok(acted)
 }
 
 /// Takes up figures, or the reason why there are none.

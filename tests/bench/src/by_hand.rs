@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use base64::Engine as _;
 use longshore_agent::{
-    Agent, AgentKind, AgentSettings, AgentUpdate, Carrier, ContentBlock, Cursor, Launch, LaunchSettings, McpServer, StartSession, opencode,
+    Agent, AgentKind, AgentSessionId, AgentSettings, AgentUpdate, Carrier, ContentBlock, Cursor, Launch, LaunchSettings, McpServer,
+    StartSession, opencode,
 };
 use longshore_gateway::{LlmRight, Pass, Passes, ToolRight};
 use longshore_harness::{Harness, make_folder, take_away};
@@ -27,6 +28,9 @@ const MODEL: &str = "longshore-scripted";
 const SMALL_MODEL: &str = "longshore-scripted-fast";
 const AGENT_LIMIT: Duration = Duration::from_secs(120);
 const TURN_LIMIT: Duration = Duration::from_secs(120);
+/// As the service's pool does it.
+const PRIMING: &str = "Say ok.";
+const STRAGGLERS: Duration = Duration::from_millis(500);
 
 /// An engine and a gateway of the program's own, beside a harness's emulators.
 pub struct ByHand {
@@ -92,6 +96,19 @@ impl ByHand {
         self.passes.bind(&id, sandbox.address);
         let agent = self.attach(&sandbox).await?;
         Ok(HandSandbox { id, agent, mcp: opencode::mcp_server(&gateway_url(), &token_text(&token)) })
+    }
+
+    /// Makes a sandbox like one of the warm pool's: its agent is primed, with answers of the gateway's own, and it is paused.
+    pub async fn pooled(&self, image: &str, manifest: &RepositoryManifest) -> Result<HandSandbox> {
+        let mut sandbox = self.start(image, manifest).await?;
+        self.passes.change(&sandbox.id, |pass| pass.llm = LlmRight::Priming);
+        let conversation = sandbox.conversation(None);
+        sandbox.agent.prime(&conversation, PRIMING).await?;
+        // A title for the priming's conversation is asked for beside it.
+        tokio::time::sleep(STRAGGLERS).await;
+        self.passes.change(&sandbox.id, |pass| pass.llm = LlmRight::AnyModel);
+        self.engine.pause(&sandbox.id).await?;
+        Ok(sandbox)
     }
 
     /// Starts a sandbox without an agent, which reaches nothing.
@@ -161,15 +178,15 @@ impl Trial for HandTrial<'_> {
 }
 
 impl HandSandbox {
-    /// Waits for the agent, begins a conversation and gives it a prompt.
-    pub async fn prompt(&mut self, turn: u32, text: &str) -> Result<()> {
-        self.agent.start_session(self.conversation()).await?;
+    /// Waits for the agent, begins a conversation (or takes up the one that is named) and gives it a prompt.
+    pub async fn prompt(&mut self, turn: u32, text: &str, resume: Option<AgentSessionId>) -> Result<()> {
+        self.agent.start_session(self.conversation(resume)).await?;
         self.agent.prompt(TurnId(turn), &[ContentBlock::Text(text.to_owned())])?;
         Ok(())
     }
 
-    fn conversation(&self) -> StartSession {
-        StartSession { cwd: "/workspace".to_owned(), mcp_servers: vec![self.mcp.clone()], resume: None }
+    fn conversation(&self, resume: Option<AgentSessionId>) -> StartSession {
+        StartSession { cwd: "/workspace".to_owned(), mcp_servers: vec![self.mcp.clone()], resume }
     }
 
     /// Waits until the agent has answered.

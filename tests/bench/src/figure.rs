@@ -15,12 +15,15 @@ pub enum Name {
     ImageOneCommit,
     ImageFull,
     Warm,
+    PoolRefill,
+    Resume,
+    Restore,
     ManyRss,
     ManyCpu,
 }
 
 impl Name {
-    pub const ALL: [Name; 12] = [
+    pub const ALL: [Name; 15] = [
         Self::Cold,
         Self::SlackCalls,
         Self::IdleRss,
@@ -31,6 +34,9 @@ impl Name {
         Self::ImageOneCommit,
         Self::ImageFull,
         Self::Warm,
+        Self::PoolRefill,
+        Self::Resume,
+        Self::Restore,
         Self::ManyRss,
         Self::ManyCpu,
     ];
@@ -47,6 +53,9 @@ impl Name {
             Self::ImageOneCommit => "image_one_commit_ms",
             Self::ImageFull => "image_full_ms",
             Self::Warm => "warm_mention_to_model_request_ms",
+            Self::PoolRefill => "pool_refill_ms",
+            Self::Resume => "resume_paused_ms",
+            Self::Restore => "restore_to_model_request_ms",
             Self::ManyRss => "sessions_200",
             Self::ManyCpu => "sessions_200_cpu_percent",
         }
@@ -65,7 +74,10 @@ impl Name {
             | Self::ImageNoop
             | Self::ImageOneCommit
             | Self::ImageFull
-            | Self::Warm => Unit::Milliseconds,
+            | Self::Warm
+            | Self::PoolRefill
+            | Self::Resume
+            | Self::Restore => Unit::Milliseconds,
             Self::IdleRss | Self::ManyRss => Unit::Megabytes,
             Self::SlackCalls => Unit::Calls,
             Self::ManyCpu => Unit::Percent,

@@ -56,6 +56,11 @@ pub fn options() -> Options {
     options
 }
 
+/// What the service was configured with.
+pub fn configuration(harness: &Harness) -> Result<toml::Table> {
+    std::fs::read_to_string(harness.service.config_file())?.parse().context("the service's configuration")
+}
+
 /// The sample's manifest, as the service has it.
 pub fn manifest() -> Result<RepositoryManifest> {
     let text = Options::manifest_text(REPOSITORY)?;
@@ -70,7 +75,7 @@ pub fn answer_shortly(harness: &Harness) {
 /// A request that no other is like, and the word in it that tells it.
 pub fn question() -> (String, String) {
     let mark = format!("ref{:012x}", rand::random::<u64>() & 0xffff_ffff_ffff);
-    (format!("for the {SHORT_ANSWER} {mark}: is the total of the checkout page right?"), mark)
+    (format!("the checkout page shows a wrong order total for the shopping cart ({SHORT_ANSWER} {mark})"), mark)
 }
 
 /// When the model got its first main request with this word: milliseconds since 1970. Looks at requests from number `from` on.

@@ -1,6 +1,6 @@
 //! Slack's events, as fast as a busy workspace sends them.
 
-use std::{io::Write, path::Path, time::Duration};
+use std::{io::Write, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use longshore_harness::Harness;
@@ -25,9 +25,9 @@ pub async fn measure(harness: &Harness) -> Result<Vec<Figure>> {
             "From sending an event to its acknowledgement over Socket Mode, {PER_SECOND} events a second for {SECONDS} s; each is on disk by then."
         ),
     );
-    let floor = floor(&harness.service.data_folder()).await?;
+    let floor = floor(harness).await?;
     let what = format!(
-        "append a line of an event's size to a file in the data folder and flush it to disk, {PER_SECOND} a second for {FLOOR_SECONDS} s."
+        "ask the same service for its health, then append a line of an event's size to a file in its data folder and flush that to disk, {PER_SECOND} a second for {FLOOR_SECONDS} s."
     );
     figure.floor = Some((what, floor));
 
@@ -64,15 +64,20 @@ pub async fn measure(harness: &Harness) -> Result<Vec<Figure>> {
     Ok(vec![figure])
 }
 
-/// What any way of keeping an event on this disk costs at the least.
-async fn floor(folder: &Path) -> Result<Vec<f64>> {
-    let path = folder.join("floor.tmp");
-    let mut samples = Vec::new();
+/// What any way to the service and onto this disk costs at the least.
+async fn floor(harness: &Harness) -> Result<Vec<f64>> {
+    let path = harness.service.data_folder().join("floor.tmp");
     let mut file = std::fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    let configuration = stage::configuration(harness)?;
+    let listen = configuration["http"].get("listen").and_then(toml::Value::as_str).context("the service listens nowhere")?;
+    let health = format!("http://{listen}/healthz");
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let mut samples = Vec::new();
     let mut tick = interval(Duration::from_secs(1) / PER_SECOND);
     for _ in 0..PER_SECOND * FLOOR_SECONDS {
         tick.tick().await;
         let begun = Instant::now();
+        client.get(&health).send().await?.error_for_status()?.bytes().await?;
         tokio::task::block_in_place(|| {
             file.write_all(&[b'x'; 800])?;
             file.sync_data()

@@ -30,8 +30,9 @@ const DOCKERFILE: &str = "FROM longshore/base:latest\nCOPY opencode /usr/local/b
 const AGENT: &str = include_str!("../../scripted/opencode");
 const MANIFEST: &str = r#"repository = "acme/storefront"
 description = "The online shop: shopping cart, checkout, card payments and receipts."
+keywords = ["checkout", "order total", "shopping cart"]
 image.base = "longshore/bench-agent:latest"
-limits.memory_mb = 128
+limits.memory_mb = 512
 limits.pids = 64
 "#;
 

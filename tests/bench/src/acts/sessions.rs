@@ -76,18 +76,21 @@ pub async fn mention(harness: &Harness, room: &str) -> Result<Asked> {
 }
 
 impl Asked {
-    /// What lies between the phases on the way to the model, each named by what it ended with.
     pub fn tell_parts(&self, figure: &mut Figure) {
-        let Some(received) = self.turn.received else { return };
-        let Some(last) = self.turn.phases.get(&Phase::FirstModelRequest) else { return };
-        let mut phases: Vec<_> = self.turn.phases.iter().filter(|(_, at)| *at <= last).collect();
-        phases.sort_by_key(|(phase, at)| (**at, **phase));
-        let mut before = received.0;
-        for (phase, at) in phases {
-            let name = serde_json::to_value(phase).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
-            figure.part(&name, stage::span(before, at.0));
-            before = at.0;
-        }
+        tell_parts(&self.turn, figure);
+    }
+}
+
+/// What lies between the phases on the way to the model, each named by what it ended with.
+pub fn tell_parts(turn: &TurnReport, figure: &mut Figure) {
+    let (Some(received), Some(last)) = (turn.received, turn.phases.get(&Phase::FirstModelRequest)) else { return };
+    let mut phases: Vec<_> = turn.phases.iter().filter(|(_, at)| *at <= last).collect();
+    phases.sort_by_key(|(phase, at)| (**at, **phase));
+    let mut before = received.0;
+    for (phase, at) in phases {
+        let name = serde_json::to_value(phase).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
+        figure.part(&name, stage::span(before, at.0));
+        before = at.0;
     }
 }
 
@@ -99,7 +102,7 @@ async fn cold_by_hand(harness: &Harness, hand: &ByHand) -> Result<f64> {
     let begun = stage::now_ms();
     let mut sandbox = hand.start(&image, &manifest).await?;
     let measured = async {
-        sandbox.prompt(1, &text).await?;
+        sandbox.prompt(1, &text, None).await?;
         let reached = stage::model_request(harness, from, &mark).await?;
         sandbox.answered(1).await?;
         anyhow::Ok(stage::span(begun, reached))

@@ -12,13 +12,14 @@ use longshore_harness::Harness;
 use longshore_session::RepoName;
 use serde_json::{Value, json};
 
+use crate::stage;
+
 /// Leads to the harness's emulators, with the service's own permission to reach private addresses.
 pub fn beside(harness: &Harness, passes: &Passes) -> Result<Gateway> {
     let mut config = GatewayConfig::new(GitUpstream { base_url: harness.github.web_url.parse()? });
     let model = harness.model();
     config.openai = Some(LlmUpstream { base_url: model.base_url.parse()?, api_key: Some(model.api_key().to_owned().into()) });
-    let text = std::fs::read_to_string(harness.service.config_file())?;
-    let service: toml::Table = text.parse().context("the service's configuration")?;
+    let service = stage::configuration(harness)?;
     let ranges = service["sandboxes"].get("allow_private").and_then(toml::Value::as_array).into_iter().flatten();
     for range in ranges.filter_map(toml::Value::as_str) {
         config.proxy.allow_private.push(range.parse().map_err(|error| anyhow::anyhow!("{range}: {error}"))?);
