@@ -95,6 +95,14 @@ pub struct Snapshot {
     pub layers: usize,
 }
 
+/// A snapshot that the engine has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotImage {
+    pub image: ImageRef,
+    /// As given to [`Engine::snapshot`].
+    pub labels: Vec<(String, String)>,
+}
+
 /// What a sweep took away.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Removed {
@@ -136,11 +144,18 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// Resolves when the sandbox has ended. Bears the engine's absence: a lost connection is no death.
     async fn wait(&self, id: &SandboxId) -> Exit;
 
-    /// Keeps the file system, of a running, a paused or an ended sandbox, without the carrier. `labels` are the image's.
+    /// Keeps the file system, of a running, a paused or an ended sandbox, without the carrier. `labels` are the image's. A running sandbox stands
+    /// still meanwhile, and whatever would make it go on ([`Engine::resume`], [`Engine::exec`]) waits.
     async fn snapshot(&self, id: &SandboxId, labels: Vec<(String, String)>) -> Result<Snapshot, EngineError>;
 
     /// Whether a sandbox could start from it without asking a registry.
     async fn has_image(&self, image: &ImageRef) -> Result<bool, EngineError>;
+
+    /// The same files, settings and labels as another image of few layers: a chain of snapshots does not grow for ever. The first one stays.
+    async fn flatten(&self, image: &ImageRef) -> Result<Snapshot, EngineError>;
+
+    /// Every snapshot of ours that has this label (all, without one).
+    async fn snapshots(&self, label: Option<(&str, &str)>) -> Result<Vec<SnapshotImage>, EngineError>;
 
     /// Removes a snapshot or an image; one that is not there is no error, one that something still uses is [`EngineError::Refused`].
     async fn remove_image(&self, image: &ImageRef) -> Result<(), EngineError>;

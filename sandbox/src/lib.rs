@@ -14,7 +14,9 @@ mod registry;
 pub use carrier::CarrierPaths;
 pub use docker::{DockerConfig, DockerEngine};
 pub use doctor::{Finding, Verdict, examine};
-pub use engine::{Capabilities, Engine, GATEWAY_HOST, Process, Removed, Sandbox, SandboxInfo, SandboxState, Snapshot, StartSandbox};
+pub use engine::{
+    Capabilities, Engine, GATEWAY_HOST, Process, Removed, Sandbox, SandboxInfo, SandboxState, Snapshot, SnapshotImage, StartSandbox,
+};
 pub use error::EngineError;
 pub use exec::{Command, Exec, ExecEnd, ExecOutput, ExecUser};
 pub use exit::Exit;

@@ -29,9 +29,9 @@ use crate::{
 };
 
 pub(super) const NAMESPACE_LABEL: &str = "dev.longshore.sandbox.namespace";
-const ID_LABEL: &str = "dev.longshore.sandbox.id";
+pub(super) const ID_LABEL: &str = "dev.longshore.sandbox.id";
 /// Before the keys of [`StartSandbox::labels`].
-const LABEL_PREFIX: &str = "dev.longshore.sandbox.label.";
+pub(super) const LABEL_PREFIX: &str = "dev.longshore.sandbox.label.";
 pub(super) const AGENT_USER: &str = "1000:1000";
 /// A documentation address, where nobody answers: the engine's own name server would forward queries to the world.
 const DEAD_NAME_SERVER: &str = "192.0.2.1";
@@ -311,6 +311,9 @@ impl DockerEngine {
     }
 
     pub(super) async fn go_on(&self, id: &SandboxId) -> Result<(), EngineError> {
+        // It may be paused for a snapshot, which is to hold one moment and not two.
+        let stillness = self.stillness(id);
+        let _still = stillness.lock().await;
         let name = self.container_name(id);
         let call = self.client().docker.unpause_container(&name);
         let answer = self.client().call("resuming a sandbox", SLOW, call).await;
@@ -346,11 +349,12 @@ impl DockerEngine {
         self.remember(|memory| {
             memory.building.remove(id);
             memory.oom_kills.remove(id);
+            memory.keeping.remove(id);
         });
         Ok(())
     }
 
-    async fn remove_container(&self, id: &SandboxId) -> Result<(), EngineError> {
+    pub(super) async fn remove_container(&self, id: &SandboxId) -> Result<(), EngineError> {
         let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
         let name = self.container_name(id);
         let call = self.client().docker.remove_container(&name, Some(options));

@@ -25,7 +25,7 @@ use self::client::Client;
 pub(crate) use self::{container::Kind, exec::Part, image::ImageFacts, network::firewall_works, snapshot::IMAGE_LABEL_PREFIX};
 use crate::{
     Capabilities, CarrierPaths, Engine, EngineError, Exec, ExecOutput, Exit, ImageRef, Namespace, RegistryConfig, Removed, Sandbox,
-    SandboxInfo, Snapshot, StartSandbox, carrier,
+    SandboxInfo, Snapshot, SnapshotImage, StartSandbox, carrier,
 };
 
 /// How to reach the engine, and what part of it is ours.
@@ -65,6 +65,8 @@ struct Memory {
     building: HashSet<SandboxId>,
     /// Sandboxes that we ended ourselves: their signal is no accident.
     ended_by_us: HashSet<SandboxId>,
+    /// Held while a sandbox's file system is being kept.
+    keeping: HashMap<SandboxId, Arc<tokio::sync::Mutex<()>>>,
     /// How often the out-of-memory killer had struck when we last looked.
     oom_kills: HashMap<SandboxId, u64>,
 }
@@ -108,6 +110,11 @@ impl DockerEngine {
 
     fn carriers(&self) -> &Path {
         &self.inner.carriers
+    }
+
+    /// Whoever holds it has a sandbox that stands as it is.
+    fn stillness(&self, id: &SandboxId) -> Arc<tokio::sync::Mutex<()>> {
+        self.remember(|memory| Arc::clone(memory.keeping.entry(id.clone()).or_default()))
     }
 
     fn remember<T>(&self, with: impl FnOnce(&mut Memory) -> T) -> T {
@@ -167,6 +174,14 @@ impl Engine for DockerEngine {
 
     async fn has_image(&self, image: &ImageRef) -> Result<bool, EngineError> {
         Ok(self.find_image(image).await?.is_some())
+    }
+
+    async fn flatten(&self, image: &ImageRef) -> Result<Snapshot, EngineError> {
+        self.put_together(image).await
+    }
+
+    async fn snapshots(&self, label: Option<(&str, &str)>) -> Result<Vec<SnapshotImage>, EngineError> {
+        self.find_snapshots(label).await
     }
 
     async fn remove_image(&self, image: &ImageRef) -> Result<(), EngineError> {

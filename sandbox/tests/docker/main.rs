@@ -7,3 +7,4 @@ mod images;
 mod isolation;
 mod registry;
 mod sandboxes;
+mod snapshots;
