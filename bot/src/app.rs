@@ -26,6 +26,7 @@ use crate::{
     pool::Pool,
     routing::Reach,
     sandboxes::Sandboxes,
+    snapshots::Taking,
     warmup::Warmups,
 };
 
@@ -49,6 +50,8 @@ pub struct App {
     pub gates: Gates,
     /// Of the repositories' manifests, for tool calls.
     pub rules: BTreeMap<RepoName, Rules>,
+    /// Of snapshots.
+    pub taking: Arc<Taking>,
     pub images: Images,
     pub pool: Pool,
     pub reach: Reach,

@@ -29,6 +29,8 @@ pub struct Config {
     pub model: ModelSection,
     #[serde(default)]
     pub sandboxes: SandboxSection,
+    #[serde(default)]
+    pub snapshots: SnapshotSection,
     pub images: ImageSection,
     #[serde(default)]
     pub pool: PoolSection,
@@ -131,8 +133,19 @@ pub struct SandboxSection {
     pub gateway_port: u16,
     /// Private address ranges that a manifest's `egress` may lead to (`10.1.0.0/16`).
     pub allow_private: Vec<String>,
-    /// Minutes that a sandbox is kept after its last turn.
-    pub idle_minutes: u64,
+    /// Minutes after its last turn at which a sandbox is paused; it wakes with the next prompt.
+    pub pause_minutes: f64,
+    /// Minutes after its last turn at which it is put to sleep: kept as a snapshot, and removed.
+    pub idle_minutes: f64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SnapshotSection {
+    /// Days that a session which is asleep can be restored.
+    pub keep_days: f64,
+    /// Gigabytes (of 1024 × 1024 × 1024 bytes) that all snapshots may take. The oldest go first.
+    pub max_gb: f64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -300,13 +313,23 @@ impl Config {
             ("limits", "agent_start_seconds", self.limits.agent_start_seconds),
             ("limits", "files", self.limits.files),
             ("limits", "file_mb", self.limits.file_mb),
-            ("sandboxes", "idle_minutes", self.sandboxes.idle_minutes),
             ("images", "at_once", self.images.at_once as u64),
             ("pool", "max_age_minutes", self.pool.max_age_minutes),
             ("images", "build_disk_mb", self.images.build_disk_mb),
         ] {
             if value == 0 {
                 bail!("{}: `{section}.{key}` must be at least 1", self.place(section, key));
+            }
+        }
+        for (section, key, value) in [
+            ("sandboxes", "pause_minutes", self.sandboxes.pause_minutes),
+            ("sandboxes", "idle_minutes", self.sandboxes.idle_minutes),
+            ("snapshots", "keep_days", self.snapshots.keep_days),
+            ("snapshots", "max_gb", self.snapshots.max_gb),
+        ] {
+            // A hundred years in minutes.
+            if !(value > 0.0 && value < 1e8) {
+                bail!("{}: `{section}.{key}` must be a number above 0", self.place(section, key));
             }
         }
         Ok(())
@@ -360,7 +383,43 @@ impl LimitSection {
 
 impl Default for SandboxSection {
     fn default() -> Self {
-        Self { docker_socket: None, namespace: "longshore".to_owned(), gateway_port: 7353, allow_private: Vec::new(), idle_minutes: 30 }
+        Self {
+            docker_socket: None,
+            namespace: "longshore".to_owned(),
+            gateway_port: 7353,
+            allow_private: Vec::new(),
+            pause_minutes: 2.0,
+            idle_minutes: 30.0,
+        }
+    }
+}
+
+impl SandboxSection {
+    /// How long a sandbox stays awake after its last turn.
+    pub fn pause_after(&self) -> Duration {
+        Duration::from_secs_f64(60.0 * self.pause_minutes)
+    }
+
+    /// How long it is there at all.
+    pub fn sleep_after(&self) -> Duration {
+        Duration::from_secs_f64(60.0 * self.idle_minutes)
+    }
+}
+
+impl Default for SnapshotSection {
+    fn default() -> Self {
+        Self { keep_days: 14.0, max_gb: 50.0 }
+    }
+}
+
+impl SnapshotSection {
+    pub fn keep(&self) -> Duration {
+        Duration::from_secs_f64(86_400.0 * self.keep_days)
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked: above 0, and far below what fits")]
+    pub fn max_bytes(&self) -> u64 {
+        (self.max_gb * f64::from(1 << 30)) as u64
     }
 }
 
@@ -529,7 +588,9 @@ registry = "127.0.0.1:5055"
         let choices = message(&GOOD.replace("agent = ", "choices = [\"\"]\nagent = "));
         assert!(choices.starts_with("conf/longshore.toml:12: `model.choices`"), "{choices}");
         let growth = message(&GOOD.replace("registry = ", "max_growth = 0.5\nregistry = "));
-        assert!(growth.starts_with("conf/longshore.toml:16: `images.max_growth`"), "{growth}");
+        assert!(growth.starts_with("conf/longshore.toml:15: `images.max_growth`"), "{growth}");
+        let pause = message(&format!("{GOOD}[sandboxes]\npause_minutes = 0\n"));
+        assert!(pause.starts_with("conf/longshore.toml:17: `sandboxes.pause_minutes` must be a number above 0"), "{pause}");
         let threshold = message(&GOOD.replace("agent = ", "classifier_threshold = 7\nagent = "));
         assert!(threshold.starts_with("conf/longshore.toml:12: `model.classifier_threshold`"), "{threshold}");
     }

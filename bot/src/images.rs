@@ -16,8 +16,8 @@ use async_trait::async_trait;
 use longshore_agent::{Agent, AgentError, AgentSettings, Carrier, Cursor};
 use longshore_api::Asked;
 use longshore_sandbox::{
-    Bound, Bounds, BuildError, BuildOutcome, BuiltImage, CommitSha, ImageBuild, ImageBuilder, ImageRef, Process, Progress, Rebuild, Sandbox, Trial,
-    TrialSandbox,
+    Bound, Bounds, BuildError, BuildOutcome, BuiltImage, CommitSha, ImageBuild, ImageBuilder, ImageRef, Process, Progress, Rebuild,
+    Sandbox, Trial, TrialSandbox,
 };
 use longshore_session::{EarlierImage, FallBack, ImageRecord, RepoName, RepositoryManifest, SandboxId, Store, Timestamp};
 use tokio::sync::{Semaphore, oneshot, watch};

@@ -17,6 +17,7 @@ mod prices;
 mod routing;
 mod sandboxes;
 mod serve;
+mod snapshots;
 mod thread;
 mod tools;
 mod warmup;

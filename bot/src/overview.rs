@@ -13,7 +13,9 @@ use longshore_session::{
     Activity, Ask, AskState, ChannelId, ImageRecord, MessageTs, PullRequestRef, RepoName, SessionId, SessionRecord, SlackUserId, ThreadKey,
     Timestamp,
 };
-use longshore_slack::{CardPhase, ImageLine, ImageState, PoolLine, PullRequestLine, PullRequestStanding, SessionLine, SessionStage, Spent};
+use longshore_slack::{
+    CardPhase, ImageLine, ImageState, PoolLine, PullRequestLine, PullRequestStanding, Rest, SessionLine, SessionStage, Spent,
+};
 
 use crate::{app::App, conversation, images};
 
@@ -189,9 +191,15 @@ fn take_ask(app: &App, ask: &Ask, whose: &Whose, all: &mut Overview) {
 
 async fn idle(app: &Arc<App>, record: &SessionRecord) -> SessionLine {
     let now = app.clock.now();
-    let line = SessionLine { since: now.since(record.touched), ..line_of(app, record, &record.owner, SessionStage::Idle) };
+    let line =
+        SessionLine { since: now.since(record.touched), ..line_of(app, record, &record.owner, SessionStage::Idle { rest: Rest::Gone }) };
     match conversation::standing(app, &record.id).await {
-        Ok(standing) => SessionLine { spent: standing.spent, pull_request: standing.state.pull_request.as_ref().map(pull_line), ..line },
+        Ok(standing) => SessionLine {
+            stage: SessionStage::Idle { rest: standing.rest },
+            spent: standing.spent,
+            pull_request: standing.state.pull_request.as_ref().map(pull_line),
+            ..line
+        },
         Err(error) => {
             tracing::warn!(session = %record.id, %error, "a list knows only the index of this session");
             line

@@ -41,6 +41,7 @@ use crate::{
     pool::{self, Pool},
     routing,
     sandboxes::{self, Models, Sandboxes},
+    snapshots,
     tools::{AgentTools, AppCredentials, ModelWatch},
     warmup::{self, Warmth, Warmups},
 };
@@ -90,6 +91,7 @@ pub async fn serve(file: &Path) -> Result<()> {
         sandboxes,
         gates: Gates::default(),
         rules,
+        taking: Arc::default(),
         images,
         pool: Pool::default(),
         reach: routing::Reach::default(),
@@ -121,6 +123,9 @@ pub async fn serve(file: &Path) -> Result<()> {
     store.release_deliveries().await?;
     app.tasks.spawn(outbox::run(Arc::clone(&app), nudged));
     take_up(&app).await?;
+    let leftover = Arc::clone(&app);
+    // What the last service was taking when it went away.
+    app.tasks.spawn(async move { tidy_snapshots(&leftover).await });
     app.tasks.spawn(dispatch::run(Arc::clone(&app), arrived));
     app.tasks.spawn(home::keep(Arc::clone(&app)));
     app.tasks.spawn(pool::keep(Arc::clone(&app)));
@@ -464,6 +469,11 @@ fn jobs(app: &Arc<App>) -> Result<Vec<Job>> {
             }
         }
     }));
+    let snapshots = Arc::clone(app);
+    jobs.push(Job::new("snapshots that are not needed", CronExpression::parse("37 * * * *")?, move || {
+        let app = Arc::clone(&snapshots);
+        async move { tidy_snapshots(&app).await }
+    }));
     for manifest in app.manifests.values() {
         let when = CronExpression::parse(&manifest.image.rebuild)?;
         let (app, repo) = (Arc::clone(app), manifest.repository.clone());
@@ -473,6 +483,12 @@ fn jobs(app: &Arc<App>) -> Result<Vec<Job>> {
         }));
     }
     Ok(jobs)
+}
+
+async fn tidy_snapshots(app: &App) {
+    if let Err(error) = snapshots::tidy(app).await {
+        tracing::error!(error = format!("{error:#}"), "cannot tidy up snapshots");
+    }
 }
 
 async fn follow_socket(mut connected: watch::Receiver<usize>, ready: watch::Sender<Vec<String>>, shutdown: CancellationToken) {

@@ -1,4 +1,4 @@
--- What sessions can be restored from. An image of one is used as long as it stands here.
+-- What sessions can be restored from. An image that does not stand here is of no use, whatever its labels say.
 CREATE TABLE snapshots (
     id      INTEGER PRIMARY KEY,
     session TEXT NOT NULL,

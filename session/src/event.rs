@@ -252,13 +252,23 @@ pub enum ToolRuling {
 pub enum SandboxOrigin {
     /// The turn before left it.
     Kept,
-    /// From the snapshot of this time, with the agent's conversation in it.
-    Restored { taken: Timestamp },
+    /// From the snapshot of this time, which was taken after the turn `through`.
+    Restored { taken: Timestamp, through: TurnId, memory: Memory },
     /// It waited in the warm pool.
     Claimed,
     /// New, from the repository's image.
     #[default]
     Started,
+    /// The same, since the snapshot of this time could not be used.
+    Rebuilt { taken: Timestamp },
+}
+
+/// Whether the agent of a restored sandbox could take up its conversation there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Memory {
+    Whole,
+    Lost,
 }
 
 /// Why a turn works on an image from before the newest one.

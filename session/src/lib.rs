@@ -10,8 +10,9 @@ mod tool_rules;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use event::{
-    AgentActivity, AnswerKind, CheckEnd, CheckRecord, Event, FallBack, FileFate, FileKind, ModelUse, Phase, PlanEntry, PlanStatus, Prompt,
-    PromptFile, PullRequestRef, Question, Said, SandboxOrigin, SavedWork, TakenFile, ToolResult, ToolRuling, TurnFailure, TurnOutcome, Unread,
+    AgentActivity, AnswerKind, CheckEnd, CheckRecord, Event, FallBack, FileFate, FileKind, Memory, ModelUse, Phase, PlanEntry, PlanStatus,
+    Prompt, PromptFile, PullRequestRef, Question, Said, SandboxOrigin, SavedWork, TakenFile, ToolResult, ToolRuling, TurnFailure,
+    TurnOutcome, Unread,
 };
 pub use ids::{
     ChannelId, InvalidId, MessageTs, Person, PromptId, QuestionId, RepoName, SandboxId, SessionId, SlackEventId, SlackUserId, TeamId,
@@ -24,8 +25,9 @@ pub use state::{
     Activity, Checkout, CleanUp, Command, Decision, Effect, Inserted, Moved, Rejection, SessionState, Waiting, Way, Which, Writes,
 };
 pub use store::{
-    AgentCursor, Append, Ask, AskState, BadImage, BuildEnd, BuildRecord, BuildReport, BuildStepTook, Delivered, Delivery, DeliveryKind, EarlierImage, ImageRecord, InboxRow, Lesson,
-    MovedSession, OutboxDraft, OutboxLane, OutboxOwner, OutboxRow, PersonDefaults, Pick, PoolClaim, PoolReady, PoolRecord,
-    PullRequestStyle, SandboxRecord, Sending, SessionRecord, Store, StoreError, StoredEvent, Work,
+    AgentCursor, Append, Ask, AskState, BadImage, BuildEnd, BuildRecord, BuildReport, BuildStepTook, Delivered, Delivery, DeliveryKind,
+    EarlierImage, ImageRecord, InboxRow, Lesson, MovedSession, OutboxDraft, OutboxLane, OutboxOwner, OutboxRow, PersonDefaults, Pick,
+    PoolClaim, PoolReady, PoolRecord, PullRequestStyle, SandboxRecord, Sending, SessionRecord, SnapshotFacts, SnapshotRecord, Store,
+    StoreError, StoredEvent, Work,
 };
 pub use tool_rules::ToolRule;

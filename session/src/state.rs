@@ -12,8 +12,8 @@ pub use sync::{Checkout, Writes};
 
 use crate::{
     AgentActivity, AnswerKind, CheckRecord, Event, FallBack, MessageTs, ModelUse, Phase, Prompt, PromptId, PullRequestRef, Question,
-    QuestionId, RepoName, SandboxId, SandboxOrigin, SavedWork, SessionId, SlackUserId, TakenFile, Timestamp, ToolRuling, TurnFailure, TurnId,
-    TurnOutcome,
+    QuestionId, RepoName, SandboxId, SandboxOrigin, SavedWork, SessionId, SlackUserId, TakenFile, Timestamp, ToolRuling, TurnFailure,
+    TurnId, TurnOutcome,
 };
 
 /// What the people in the thread are told of a prompt that did not start at once.

@@ -531,9 +531,9 @@ async fn the_doctor_names_what_is_missing() {
 #[tokio::test]
 async fn slack_takes_every_layout() {
     use longshore_slack::{
-        AgentRepos, AgentStatus, AgentStop, CardPhase, CheckEnd, CheckResult, DiffStat, FinalReply, ImageLine, ImageState, Outcome,
-        PlanItem, PlanStatus, PoolLine, PullRequestLine, PullRequestLink, PullRequestStanding, ReceiptPhase, RepositoryPicker, Rerouting,
-        SessionLine, SessionStage, Spent, StatusScope, TurnCard, Verification,
+        AgentRepos, AgentStatus, AgentStop, CardPhase, CheckEnd, CheckResult, Continuation, DiffStat, FinalReply, ImageLine, ImageState,
+        Outcome, PlanItem, PlanStatus, PoolLine, PullRequestLine, PullRequestLink, PullRequestStanding, ReceiptPhase, RepositoryPicker,
+        Rerouting, Rest, SessionLine, SessionStage, Spent, StatusScope, TurnCard, Verification,
     };
     let slack = SlackEmulator::start(workspace()).await.unwrap();
     let client = SlackClient::new(&config(&slack)).unwrap();
@@ -591,6 +591,7 @@ async fn slack_takes_every_layout() {
         spent: Spent::default(),
         session_url: None,
         receipt: vec![ReceiptPhase { name: "sandbox".to_owned(), took: Duration::from_millis(40) }],
+        continuation: Continuation::Seamless,
         note: Some("Answered by a scripted model.".to_owned()),
     };
     let pull_request = PullRequestLink {
@@ -625,7 +626,7 @@ async fn slack_takes_every_layout() {
             running: vec![line(working.clone())],
             asking: vec![line(SessionStage::Asking { question: "Which one?".to_owned() })],
             queued: vec![line(SessionStage::Live(CardPhase::Queued { place: 1 }))],
-            idle: vec![line(SessionStage::Idle)],
+            idle: vec![line(SessionStage::Idle { rest: Rest::Awake })],
             elsewhere: 2,
             images: vec![image.clone()],
         }

@@ -6,6 +6,7 @@ mod moving;
 mod painting;
 mod questions;
 mod requests;
+mod resting;
 mod syncing;
 mod turn;
 
@@ -13,10 +14,10 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use longshore_agent::{Agent, AgentError, StartSession};
-use longshore_sandbox::Exit;
+use longshore_sandbox::{EngineError, Exit};
 use longshore_session::{
     Activity, AgentCursor, Append, Command, Effect, Event, OutboxDraft, OutboxOwner, Phase, PromptId, PullRequestRef, Rejection, SandboxId,
-    SavedWork, SessionId, SessionRecord, SessionState, StoreError, TakenFile, Timestamp, TurnFailure, TurnId, Work,
+    SavedWork, SessionId, SessionRecord, SessionState, SnapshotRecord, StoreError, TakenFile, Timestamp, TurnFailure, TurnId, Work,
 };
 use longshore_slack::{Leftover, Message};
 use tokio::{
@@ -26,7 +27,7 @@ use tokio::{
 };
 use tracing::Instrument;
 
-use self::{ending::Found, painting::Painted};
+use self::{ending::Found, painting::Painted, resting::Resting};
 use super::{
     Letter, Note,
     card::{self, Painter},
@@ -34,7 +35,7 @@ use super::{
     reply,
     view::{View, phase_word},
 };
-use crate::{app::App, outbox::Owed};
+use crate::{app::App, outbox::Owed, snapshots::Moment};
 
 /// An agent that was told to stop and does not is ended with its sandbox.
 const STOP_GRACE: Duration = Duration::from_secs(20);
@@ -120,6 +121,20 @@ enum Done {
         result: Result<PullRequestRef, String>,
         answer: oneshot::Sender<Result<PullRequestRef, String>>,
     },
+    /// The sandbox is kept as it was then, if there was anything to keep.
+    Kept {
+        moment: Moment,
+        result: Result<Option<SnapshotRecord>>,
+    },
+    Paused {
+        sandbox: SandboxId,
+        result: Result<(), EngineError>,
+    },
+    /// All of the sandbox is kept, with this snapshot or an earlier one: it can go.
+    Asleep {
+        sandbox: SandboxId,
+        result: Result<Option<SnapshotRecord>>,
+    },
     /// What a moved session left is taken away.
     CleanedUp(Option<Leftover>),
 }
@@ -147,6 +162,8 @@ struct Batch {
 struct Deadlines {
     turn: Option<Instant>,
     stop: Option<Instant>,
+    pause: Option<Instant>,
+    /// When the sandbox goes, or where there is none, the actor.
     idle: Option<Instant>,
     repaint: Option<Instant>,
 }
@@ -162,6 +179,7 @@ struct Actor {
     /// The sandbox is not to be used for another turn.
     condemned: Option<SandboxId>,
     exit: Option<Exit>,
+    resting: Resting,
     link: Link,
     tasks: JoinSet<Done>,
     preparing: Option<AbortHandle>,
@@ -200,6 +218,7 @@ impl Actor {
             sandbox: None,
             condemned: None,
             exit: None,
+            resting: Resting::default(),
             link: Link::None,
             tasks: JoinSet::new(),
             preparing: None,
@@ -213,6 +232,7 @@ impl Actor {
             marked: None,
         };
         actor.find_sandbox().await?;
+        actor.recall_snapshot().await?;
         actor.app.outbox.nudge(OutboxOwner::Session(id.clone()));
         if after == 0 {
             actor.take_first_prompt().await?;
@@ -227,6 +247,9 @@ impl Actor {
                 actor.resume_painting();
                 actor.carry_out(effects).await?;
             }
+        }
+        if actor.state.activity == Activity::Idle {
+            actor.keep_snapshot();
         }
         actor.mark().await?;
         Ok(actor)
@@ -274,7 +297,14 @@ impl Actor {
         };
         for sandbox in mine {
             if Some(&sandbox) == current.as_ref() {
-                if let Err(failure) = prepare::wake(&self.app, &sandbox).await {
+                let found = match &self.state.activity {
+                    // It goes on resting.
+                    Activity::Idle => prepare::find(&self.app, &sandbox).await.map(drop),
+                    Activity::Preparing { .. } | Activity::Working { .. } | Activity::Stopping { .. } | Activity::Finishing { .. } => {
+                        prepare::wake(&self.app, &sandbox).await.map(drop)
+                    }
+                };
+                if let Err(failure) = found {
                     tracing::warn!(%sandbox, ?failure, "the engine cannot be asked about the session's sandbox");
                 }
                 self.keep(sandbox);
@@ -313,6 +343,10 @@ impl Actor {
                     if self.may_sleep() {
                         return Ok(());
                     }
+                    // Something is owed still: it is looked again later, and not all the time.
+                    if let Some(idle) = self.deadlines.idle.as_mut().filter(|idle| **idle <= Instant::now()) {
+                        *idle = Instant::now() + DOZE;
+                    }
                 }
             }
             self.repaint();
@@ -342,8 +376,8 @@ impl Actor {
     }
 
     fn next_tick(&self) -> Instant {
-        let Deadlines { turn, stop, idle, repaint } = &self.deadlines;
-        [turn, stop, idle, repaint].into_iter().flatten().min().copied().unwrap_or_else(|| Instant::now() + DOZE)
+        let Deadlines { turn, stop, pause, idle, repaint } = &self.deadlines;
+        [turn, stop, pause, idle, repaint].into_iter().flatten().min().copied().unwrap_or_else(|| Instant::now() + DOZE)
     }
 
     async fn tick(&mut self) -> Result<()> {
@@ -363,14 +397,7 @@ impl Actor {
             self.condemned.clone_from(&self.sandbox);
             self.fail(turn, TurnFailure::Internal).await?;
         }
-        if self.state.activity == Activity::Idle
-            && self.deadlines.idle.is_some_and(|due| due <= now)
-            && let Some(sandbox) = self.sandbox.take()
-        {
-            tracing::info!(%sandbox, "the sandbox was idle for long enough");
-            self.let_go(sandbox).await;
-            self.deadlines.idle = Some(now + DOZE);
-        }
+        self.rest_further();
         Ok(())
     }
 
@@ -423,7 +450,7 @@ impl Actor {
                     }
                     None => None,
                 };
-                let _ = answer.send(self.view.standing(&self.state, card));
+                let _ = answer.send(self.view.standing(&self.state, card, self.rest()));
             }
             Letter::OpenPullRequest { title, done, answer } => self.open_pull_request(title, done, answer),
             Letter::Move { repo, by, answer } => {
@@ -479,6 +506,9 @@ impl Actor {
             Done::Saved { turn, result } => self.saved(turn, result).await?,
             Done::LookedOver { turn, found } => self.finished(turn, found).await?,
             Done::CleanedUp(leftover) => self.cleaned_up(leftover).await?,
+            Done::Kept { moment, result } => self.kept(moment, result),
+            Done::Paused { sandbox, result } => self.paused(&sandbox, result),
+            Done::Asleep { sandbox, result } => self.asleep(sandbox, result).await,
             Done::PullRequest { turn, result, answer } => {
                 if let Ok(pull_request) = &result {
                     let mut batch = Batch::default();
@@ -490,6 +520,7 @@ impl Actor {
                     self.commit(batch).await?;
                 }
                 let _ = answer.send(result);
+                self.note_awake();
             }
         }
         Ok(())
@@ -642,8 +673,10 @@ impl Actor {
             self.marked = Some(mark);
         }
         if idle && self.deadlines.idle.is_none() {
-            let wait = if self.sandbox.is_some() { Duration::from_secs(60 * self.app.config.sandboxes.idle_minutes) } else { DOZE };
-            self.deadlines.idle = Some(Instant::now() + wait);
+            match &self.sandbox {
+                Some(_) => self.begin_rest(),
+                None => self.deadlines.idle = Some(Instant::now() + DOZE),
+            }
         }
         Ok(())
     }

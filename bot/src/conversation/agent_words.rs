@@ -123,6 +123,14 @@ pub fn with_transcript(transcript: &str, prompt: &str) -> String {
     )
 }
 
+/// A prompt for an agent that remembers all but the last.
+pub fn with_what_came_since(transcript: &str, prompt: &str) -> String {
+    format!(
+        "Your sandbox was lost, and you are in an earlier state of it: what came after that you do not remember, and only what was pushed of it is \
+         there. It was:\n\n{transcript}Now they ask: {prompt}"
+    )
+}
+
 /// The message of a commit of what the agent left uncommitted.
 pub fn commit_message(asked: &str, outcome: &TurnOutcome) -> String {
     let subject = shortened(asked, 72);

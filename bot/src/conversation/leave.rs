@@ -8,7 +8,7 @@ use longshore_session::{RepositoryManifest, SandboxId, SessionRecord};
 use longshore_slack::Leftover;
 
 use super::prepare;
-use crate::app::App;
+use crate::{app::App, snapshots};
 
 const LOOK_TIMEOUT: Duration = Duration::from_secs(20);
 /// What the session pushed last, as far as its sandbox knows.
@@ -42,6 +42,9 @@ pub async fn leave(app: &App, record: &SessionRecord, saved: Option<String>) -> 
     };
     for sandbox in &sandboxes {
         prepare::discard(app, sandbox).await;
+    }
+    if let Err(error) = snapshots::forget(app, &record.id).await {
+        tracing::warn!(error = format!("{error:#}"), "cannot remove the session's snapshots; they go when they are old");
     }
     leftover
 }

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use longshore_session::{
-    CheckEnd, CheckRecord, Inserted, OutboxDraft, Phase, Prompt, SessionId, SessionRecord, SessionState, TurnFailure, TurnId, TurnOutcome,
+    CheckEnd, CheckRecord, Inserted, Memory, OutboxDraft, Phase, Prompt, SandboxOrigin, SessionId, SessionRecord, SessionState,
+    TurnFailure, TurnId, TurnOutcome,
 };
-use longshore_slack::{CheckResult, DiffStat, FinalReply, Outcome, PullRequestLink, PullRequestStanding, ReceiptPhase, Verification};
+use longshore_slack::{
+    CheckResult, Continuation, DiffStat, FinalReply, Outcome, PullRequestLink, PullRequestStanding, ReceiptPhase, Told, Verification,
+    fall_back_words,
+};
 
 use super::view::{Fate, TurnView, View};
 use crate::outbox::{Content, FileToSend, Owed, OwedFile};
@@ -51,7 +55,8 @@ pub fn final_reply(
         spent: seen.spent,
         session_url: Some(ended.session_url.clone()),
         receipt: receipt(ended.prompt, &seen),
-        note: ended.note.clone(),
+        continuation: ended.continuation,
+        note: seen.fell_back.as_ref().map(fall_back_words),
     };
     let thread = &record.thread;
     let asker = &ended.prompt.author.slack_user;
@@ -86,8 +91,27 @@ pub struct Ended<'a> {
     pub standing: PullRequestStanding,
     /// What verifies work in this repository.
     pub check_command: Option<&'a str>,
-    pub note: Option<String>,
+    pub continuation: Continuation,
     pub session_url: String,
+}
+
+/// How a turn came to what the turns before it had.
+pub fn continuation(view: &View, turn: TurnId) -> Continuation {
+    let seen = view.turn(turn);
+    let told = view.unknown_from(turn);
+    match (seen.origin, told) {
+        (SandboxOrigin::Restored { taken, memory, .. }, told) => {
+            let told = match (memory, told) {
+                (_, None) => Told::Nothing,
+                (Memory::Whole, Some(_)) => Told::Later,
+                (Memory::Lost, Some(_)) => Told::All,
+            };
+            Continuation::Restored { taken, told }
+        }
+        (SandboxOrigin::Rebuilt { taken }, _) => Continuation::SnapshotLost { taken },
+        (SandboxOrigin::Claimed | SandboxOrigin::Started, Some(_)) => Continuation::Replaced,
+        (SandboxOrigin::Kept | SandboxOrigin::Claimed | SandboxOrigin::Started, _) => Continuation::Seamless,
+    }
 }
 
 /// What the service can say about the work by itself.

@@ -1,12 +1,12 @@
 //! A session's log, folded into what people see of the running turn.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use longshore_session::{
-    Activity, AgentActivity, AnswerKind, CheckRecord, Event, FallBack, MessageTs, Phase, PlanEntry, Prompt, PromptId, Question, QuestionId,
-    SandboxId, SandboxOrigin, SavedWork, SessionState, SlackUserId, TakenFile, Timestamp, TurnId, TurnOutcome,
+    Activity, AgentActivity, AnswerKind, CheckRecord, Event, FallBack, Memory, MessageTs, Phase, PlanEntry, Prompt, PromptId, Question,
+    QuestionId, SandboxId, SandboxOrigin, SavedWork, SessionState, SlackUserId, TakenFile, Timestamp, TurnId, TurnOutcome,
 };
-use longshore_slack::Spent;
+use longshore_slack::{Rest, Spent};
 
 use super::work::shortened;
 
@@ -22,6 +22,8 @@ pub struct Standing {
     pub spent: Spent,
     /// What it was asked last.
     pub asked: Option<Prompt>,
+    /// Whether its sandbox is there.
+    pub rest: Rest,
 }
 
 /// One turn, as told by its events.
@@ -192,13 +194,13 @@ impl View {
         self.questions.values().find(is_answer).map(|seen| &seen.question)
     }
 
-    pub fn standing(&self, state: &SessionState, card: Option<MessageTs>) -> Standing {
+    pub fn standing(&self, state: &SessionState, card: Option<MessageTs>, rest: Rest) -> Standing {
         let spent = self.turns.values().fold(Spent::default(), |sum, turn| Spent {
             micros: sum.micros.saturating_add(turn.spent.micros),
             unpriced_tokens: sum.unpriced_tokens.saturating_add(turn.spent.unpriced_tokens),
         });
         let asked = self.asked.values().next_back().cloned();
-        Standing { state: state.clone(), since: self.since.unwrap_or(Timestamp(0)), card, spent, asked }
+        Standing { state: state.clone(), since: self.since.unwrap_or(Timestamp(0)), card, spent, asked, rest }
     }
 
     /// Whether the branch is another one after this turn than it was before it.
@@ -211,10 +213,32 @@ impl View {
         }
     }
 
-    /// Whether an earlier turn's conversation is unknown to the agent of this sandbox.
-    pub fn is_strange_to(&self, turn: TurnId, sandbox: &SandboxId) -> bool {
-        let last = self.turns.range(..turn).rev().find_map(|(_, view)| view.sandbox.as_ref());
-        last.is_some_and(|last| last != sandbox)
+    /// The last turn before this one that an agent was given, and its sandbox.
+    pub fn last_given(&self, before: TurnId) -> Option<(TurnId, &SandboxId)> {
+        self.turns.range(..before).rev().find_map(|(turn, view)| Some((*turn, view.sandbox.as_ref()?)))
+    }
+
+    /// Whether the agent of this sandbox took up a conversation that was begun in another one.
+    pub fn was_resumed(&self, sandbox: &SandboxId) -> bool {
+        let first = self.turns.values().find(|view| view.sandbox.as_ref() == Some(sandbox));
+        first.is_some_and(|first| matches!(first.origin, SandboxOrigin::Restored { memory: Memory::Whole, .. }))
+    }
+
+    /// From which earlier turn on the conversation is unknown to the agent of this turn's sandbox; None where it knows all.
+    pub fn unknown_from(&self, turn: TurnId) -> Option<TurnId> {
+        let seen = self.turns.get(&turn)?;
+        let (last, sandbox) = self.last_given(turn)?;
+        if Some(sandbox) == seen.sandbox.as_ref() {
+            return None;
+        }
+        match seen.origin {
+            SandboxOrigin::Restored { through, memory: Memory::Whole, .. } => (last > through).then_some(TurnId(through.0 + 1)),
+            SandboxOrigin::Restored { memory: Memory::Lost, .. }
+            | SandboxOrigin::Kept
+            | SandboxOrigin::Claimed
+            | SandboxOrigin::Started
+            | SandboxOrigin::Rebuilt { .. } => self.turns.keys().next().copied(),
+        }
     }
 
     /// What a turn was asked, by all who asked.
@@ -223,10 +247,10 @@ impl View {
         prompts.map(|prompt| prompt.text.as_str()).collect::<Vec<_>>().join("\n\n")
     }
 
-    /// The conversation before this turn, for an agent that does not know it.
-    pub fn transcript(&self, before: TurnId) -> String {
+    /// The conversation of these turns, for an agent that does not know it.
+    pub fn transcript(&self, turns: Range<TurnId>) -> String {
         let mut text = String::new();
-        for (turn, view) in self.turns.range(..before) {
+        for (turn, view) in self.turns.range(turns) {
             let asked = self.asked_in(*turn);
             let files: Vec<String> = view.files.iter().map(|file| format!("`{}`", shortened(&file.name, 80))).collect();
             let files = if files.is_empty() { String::new() } else { format!(" (with files, which are gone: {})", files.join(", ")) };
@@ -285,5 +309,39 @@ pub fn phase_word(state: &SessionState) -> &'static str {
         Activity::Working { .. } => "working",
         Activity::Stopping { .. } => "stopping",
         Activity::Finishing { .. } => "finishing",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(turns: &[(&str, SandboxOrigin)]) -> View {
+        let (mut view, state) = (View::default(), SessionState::default());
+        for (index, (sandbox, origin)) in turns.iter().enumerate() {
+            let turn = TurnId(u32::try_from(index).unwrap() + 1);
+            let sandbox = SandboxId::parse(*sandbox).unwrap();
+            view.take(&Event::TurnRunning { turn, sandbox, origin: *origin }, Timestamp(5), &state);
+        }
+        view
+    }
+
+    fn restored(through: u32, memory: Memory) -> SandboxOrigin {
+        SandboxOrigin::Restored { taken: Timestamp(5), through: TurnId(through), memory }
+    }
+
+    #[test]
+    fn an_agent_is_told_what_it_does_not_know() {
+        let (started, kept) = (("b-1", SandboxOrigin::Started), ("b-1", SandboxOrigin::Kept));
+        let unknown = |turns: &[(&str, SandboxOrigin)]| view(turns).unknown_from(TurnId(u32::try_from(turns.len()).unwrap()));
+        assert_eq!(unknown(&[started]), None, "there is nothing to know");
+        assert_eq!(unknown(&[started, kept]), None);
+        assert_eq!(unknown(&[started, kept, ("b-2", SandboxOrigin::Started)]), Some(TurnId(1)));
+        assert_eq!(unknown(&[started, kept, ("b-2", SandboxOrigin::Claimed)]), Some(TurnId(1)));
+        assert_eq!(unknown(&[started, kept, ("b-2", SandboxOrigin::Rebuilt { taken: Timestamp(1) })]), Some(TurnId(1)));
+        assert_eq!(unknown(&[started, kept, ("b-2", restored(2, Memory::Whole))]), None, "it is in the snapshot");
+        assert_eq!(unknown(&[started, kept, ("b-2", restored(1, Memory::Whole))]), Some(TurnId(2)), "the second turn is not");
+        assert_eq!(unknown(&[started, kept, ("b-2", restored(2, Memory::Lost))]), Some(TurnId(1)));
+        assert_eq!(unknown(&[started, ("b-2", restored(1, Memory::Lost)), ("b-2", SandboxOrigin::Kept)]), None, "it was told before");
     }
 }

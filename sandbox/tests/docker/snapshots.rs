@@ -56,7 +56,7 @@ fn a_chain_of_snapshots_is_put_together_and_loses_nothing() {
             fixture.engine.remove_image(image).await.unwrap();
         }
         let left: Vec<ImageRef> = found().await.into_iter().map(|snapshot| snapshot.image).collect();
-        assert_eq!(left, [flat.image.clone()]);
+        assert_eq!(left, std::slice::from_ref(&flat.image));
         fixture.engine.remove(&sandbox.id).await.unwrap();
         fixture.engine.remove_image(&flat.image).await.unwrap();
         let filter = format!("label=dev.longshore.image.namespace={}", fixture.namespace);

@@ -45,7 +45,7 @@ impl Ground {
                 let carried = match origin {
                     // A snapshot holds the checkout as a turn before left it.
                     SandboxOrigin::Restored { .. } => self.checkout.is_some(),
-                    SandboxOrigin::Kept | SandboxOrigin::Claimed | SandboxOrigin::Started => false,
+                    SandboxOrigin::Kept | SandboxOrigin::Claimed | SandboxOrigin::Started | SandboxOrigin::Rebuilt { .. } => false,
                 };
                 // Logs of earlier versions have the sync before the turn runs.
                 if carried || self.synced == Some(*turn) {

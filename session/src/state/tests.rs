@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{FileFate, Person, Unread};
+use crate::{FileFate, Memory, Person, Unread};
 
 fn prompt(n: u32) -> Prompt {
     Prompt {
@@ -399,7 +399,10 @@ fn a_checkout_that_holds_work_is_never_brought_up_again() {
         checkout
     };
     assert_eq!(next(&mut state, 2, "b-1", SandboxOrigin::Kept), Checkout::Keep);
-    assert_eq!(next(&mut state, 3, "b-2", SandboxOrigin::Restored { taken: Timestamp(1) }), Checkout::Keep);
+    assert_eq!(
+        next(&mut state, 3, "b-2", SandboxOrigin::Restored { taken: Timestamp(1), through: TurnId(2), memory: Memory::Whole }),
+        Checkout::Keep
+    );
     assert_eq!(next(&mut state, 4, "b-3", SandboxOrigin::Claimed), Checkout::BringUp);
     // A log of an earlier version: the sync came before the turn ran.
     let mut state = SessionState::default();

@@ -13,6 +13,7 @@ mod people;
 mod pool;
 mod schema;
 mod sessions;
+mod snapshots;
 mod writer;
 
 use std::{
@@ -31,6 +32,7 @@ pub use outbox::{OutboxDraft, OutboxLane, OutboxOwner, OutboxRow, Sending};
 pub use people::{PersonDefaults, PullRequestStyle};
 pub use pool::{PoolClaim, PoolReady, PoolRecord};
 pub use sessions::{AgentCursor, Append, StoredEvent};
+pub use snapshots::{SnapshotFacts, SnapshotRecord};
 
 use crate::{Clock, SessionId};
 use writer::Writer;

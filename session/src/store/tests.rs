@@ -407,3 +407,26 @@ async fn sessions_begun_lately_are_counted_by_repository() {
     assert_eq!(bench.store.sessions_since(Timestamp(6)).await.unwrap(), [(RepoName::parse("acme/shop").unwrap(), 2)]);
     assert_eq!(bench.store.sessions_since(Timestamp(8)).await.unwrap(), []);
 }
+
+#[tokio::test]
+async fn the_newest_snapshot_of_a_session_is_what_it_is_restored_from() {
+    let bench = bench();
+    let session = SessionId::parse("s-1").unwrap();
+    let snapshot = |session: &str, image: &str, taken: i64| SnapshotRecord {
+        session: SessionId::parse(session).unwrap(),
+        image: image.to_owned(),
+        bytes: 7,
+        taken: Timestamp(taken),
+        facts: SnapshotFacts { sandbox: SandboxId::parse("b-1").unwrap(), through: TurnId(2), conversation: Some("c".into()), layers: 3 },
+    };
+    for (of, image, taken) in [("s-1", "a", 10), ("s-1", "b", 20), ("s-1", "c", 20), ("s-2", "d", 30)] {
+        bench.store.put_snapshot(snapshot(of, image, taken)).await.unwrap();
+    }
+    assert_eq!(bench.store.newest_snapshot(session.clone()).await.unwrap(), Some(snapshot("s-1", "c", 20)));
+    // One that was put together anew is the same snapshot in another image.
+    bench.store.replace_snapshot("c".to_owned(), snapshot("s-1", "e", 99)).await.unwrap();
+    assert_eq!(bench.store.newest_snapshot(session.clone()).await.unwrap(), Some(snapshot("s-1", "e", 20)));
+    bench.store.forget_snapshot("e".to_owned()).await.unwrap();
+    let left: Vec<String> = bench.store.snapshots().await.unwrap().into_iter().map(|snapshot| snapshot.image).collect();
+    assert_eq!(left, ["a", "b", "d"]);
+}

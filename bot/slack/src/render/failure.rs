@@ -44,10 +44,10 @@ pub fn failure_words(failure: &TurnFailure) -> (String, String) {
         ),
         TurnFailure::SandboxKilled { detail } => (
             format!("The sandbox ended before the work was done: {detail}"),
-            "Reply here to go on in a new sandbox, from what was last pushed.".to_owned(),
+            "Reply here to go on in a new sandbox, from what was last kept.".to_owned(),
         ),
         TurnFailure::AgentCrashed { detail } => {
-            (format!("The agent broke off: {detail}"), "Reply here to go on in a new sandbox, from what was last pushed.".to_owned())
+            (format!("The agent broke off: {detail}"), "Reply here to go on in a new sandbox, from what was last kept.".to_owned())
         }
         TurnFailure::AgentSilent { seconds } => (
             format!("The agent said nothing for {}, so I ended the turn.", span(*seconds)),

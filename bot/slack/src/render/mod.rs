@@ -21,6 +21,7 @@ mod picker;
 mod question;
 mod queue;
 mod reply;
+mod rest;
 mod sessions;
 mod shortcut;
 mod words;
@@ -42,6 +43,7 @@ pub use picker::{Candidate, PickerDone, RepositoryPicker};
 pub use question::{AskedQuestion, ClosedQuestion, QuestionFate};
 pub use queue::{QueuePlace, QueuedNotice};
 pub use reply::{DiffStat, FinalReply, Outcome, PullRequestLink, ReceiptPhase};
+pub use rest::{Continuation, Rest, Told};
 pub use sessions::{AgentStatus, AgentStop, PullRequestLine, PullRequestStanding, SessionLine, SessionStage};
 pub use shortcut::{ASK_ABOUT, AskAboutWindow, AskedAbout, ShortcutRefused};
 

@@ -6,7 +6,7 @@ use longshore_session::{RepoName, SessionId, SlackUserId};
 use serde_json::Value;
 
 use super::{
-    Message, PullRequestStanding, Spent, Verification,
+    Continuation, Message, PullRequestStanding, Spent, Verification,
     block::{self, Style},
     words::{code, count, line, link, plain, precise, quiet, split_markdown},
 };
@@ -32,6 +32,7 @@ pub struct FinalReply {
     pub session_url: Option<String>,
     /// How long each phase of the way took, in order.
     pub receipt: Vec<ReceiptPhase>,
+    pub continuation: Continuation,
     /// A remark below everything else, such as that a scripted model answered.
     pub note: Option<String>,
 }
@@ -191,7 +192,8 @@ impl FinalReply {
         let note = self.note.as_ref().map(|note| line(note, 300));
         let session = Some(format!("session {}", code(self.session.as_str(), 40)));
         let spent = self.spent.words().map(|spent| format!("Models: {spent}"));
-        let lines: Vec<String> = [self.joined_words(), diff, receipt, spent, note, session].into_iter().flatten().collect();
+        let lines: Vec<String> =
+            [self.joined_words(), diff, receipt, spent, self.continuation.words(), note, session].into_iter().flatten().collect();
         Some(lines.join("\n"))
     }
 

@@ -6,7 +6,7 @@ use longshore_session::{RepoName, SessionId, SlackUserId};
 use serde_json::Value;
 
 use super::{
-    CardPhase, ImageLine, Message, Spent,
+    CardPhase, ImageLine, Message, Rest, Spent,
     block::{self, Style},
     words::{code, elapsed, line, link},
 };
@@ -42,7 +42,7 @@ pub enum SessionStage {
     /// For somebody's answer to this question.
     Asking { question: String },
     /// Nothing to do. A reply in its thread goes on with it.
-    Idle,
+    Idle { rest: Rest },
 }
 
 /// A session's pull request in a list.
@@ -235,7 +235,7 @@ impl SessionStage {
         match self {
             Self::Live(phase) => phase.emoji(),
             Self::Asking { .. } => CardPhase::Waiting.emoji(),
-            Self::Idle => "💤",
+            Self::Idle { rest } => rest.emoji(),
         }
     }
 
@@ -244,7 +244,7 @@ impl SessionStage {
             Self::Live(CardPhase::Queued { place }) => format!("place {place}"),
             Self::Live(phase) => phase.words().to_lowercase(),
             Self::Asking { .. } => CardPhase::Waiting.words().to_lowercase(),
-            Self::Idle => "idle".to_owned(),
+            Self::Idle { rest } => rest.words(),
         }
     }
 }

@@ -347,7 +347,7 @@ fn line(name: &str, phase: CardPhase) -> SessionLine {
 fn idle_line(name: &str) -> SessionLine {
     let url = "https://github.com/acme/shop/pull/7".to_owned();
     let pull_request = Some(PullRequestLine { number: 7, url, standing: PullRequestStanding::Open });
-    SessionLine { stage: SessionStage::Idle, pull_request, stoppable: false, ..line(name, CardPhase::Working) }
+    SessionLine { stage: SessionStage::Idle { rest: Rest::Awake }, pull_request, stoppable: false, ..line(name, CardPhase::Working) }
 }
 
 fn asking_line() -> SessionLine {

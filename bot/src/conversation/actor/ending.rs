@@ -1,13 +1,12 @@
 //! A turn's end: what the agent left is saved, the repository's check runs on it, and the thread is told.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use anyhow::Result;
 use longshore_session::{
     Activity, CheckRecord, Command, Phase, Prompt, PullRequestRef, SavedWork, SessionRecord, TurnFailure, TurnId, TurnOutcome,
 };
 use longshore_slack::PullRequestStanding;
-use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::{Actor, Batch, Done};
@@ -111,14 +110,6 @@ impl Actor {
             return Ok(());
         }
         let (prompt, inserted) = (prompt.clone(), inserted.clone());
-        let strange = self.view.turn(turn).sandbox.is_some_and(|sandbox| self.view.is_strange_to(turn, &sandbox));
-        let gone = strange.then(|| {
-            "The earlier sandbox is gone, so this was a new one: the branch is as it was last pushed, and the agent was given the conversation so far."
-                .to_owned()
-        });
-        let notes: Vec<String> =
-            gone.into_iter().chain(self.view.turn(turn).fell_back.as_ref().map(longshore_slack::fall_back_words)).collect();
-        let note = (!notes.is_empty()).then(|| notes.join(" "));
         let Found { failure, check, standing } = found;
         let mut batch = Batch::default();
         if let Some(check) = check {
@@ -141,14 +132,17 @@ impl Actor {
             outcome: &outcome,
             standing,
             check_command,
-            note,
+            continuation: reply::continuation(&self.view, turn),
             session_url: self.app.session_url(&self.record.id),
         };
         batch.outbox = reply::final_reply(&self.record, &self.state, &self.view, &ended)?;
         self.paint_last(turn);
+        self.note_work(turn);
         self.drop_condemned().await;
-        self.deadlines.idle = Some(Instant::now() + Duration::from_secs(60 * self.app.config.sandboxes.idle_minutes));
-        self.commit(batch).await
+        self.begin_rest();
+        self.commit(batch).await?;
+        self.keep_snapshot();
+        Ok(())
     }
 }
 

@@ -91,6 +91,7 @@ impl Actor {
         self.sandbox = None;
         self.deadlines.turn = None;
         self.deadlines.stop = None;
+        self.deadlines.pause = None;
         self.deadlines.idle = None;
         self.paint_moved();
         let (app, record) = (Arc::clone(&self.app), self.record.clone());

@@ -41,10 +41,11 @@ impl Actor {
         let checking = self.view.turn(turn).checking.is_some();
         // Before the sync nothing was written, and what lies about may be anything.
         let sandbox = self.sandbox.clone().filter(|_| !checking && self.state.writes() != Writes::Held);
-        let (app, record) = (Arc::clone(&self.app), self.record.clone());
+        let (app, record, stillness) = (Arc::clone(&self.app), self.record.clone(), self.stillness());
         let task = async move {
             let result = async {
                 if let Some(sandbox) = sandbox {
+                    let _held = stillness.lock().await;
                     let words = CommitWords { message: &title, credits: &credits };
                     let saved = work::save(&app, &record, &manifest, &sandbox, words).await.map_err(|failure| {
                         let (what, next) = longshore_slack::failure_words(&failure);

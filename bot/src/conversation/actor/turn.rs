@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
-use longshore_agent::{Agent, AgentError, AgentKind, AgentSettings, Carrier, ContentBlock, Cursor, PromptState};
+use longshore_agent::{Agent, AgentError, AgentKind, AgentSessionId, ContentBlock, Cursor, PromptState, StartSession};
 use longshore_sandbox::Exit;
 use longshore_session::{Activity, AgentCursor, Command, Phase, Prompt, SandboxId, SandboxOrigin, TurnFailure, TurnId};
 use tokio::time::Instant;
@@ -15,7 +15,7 @@ use crate::{
         agent_words,
         card::Painter,
         files,
-        prepare::{self, Prepared},
+        prepare::{self, Heard, Prepared},
     },
     images::{self, Choice},
 };
@@ -45,6 +45,9 @@ impl Actor {
             self.keep(prepared.sandbox.clone());
         }
         let mut batch = Batch::default();
+        if let Some(Heard { offset, conversation }) = prepared.heard {
+            batch.cursor = Some(AgentCursor { sandbox: prepared.sandbox.clone(), offset, agent_session: conversation });
+        }
         for (phase, at) in prepared.reached {
             let _ = self.decide(&mut batch, Command::Reached { turn, phase, at });
         }
@@ -54,10 +57,6 @@ impl Actor {
             if let (Ok(()), Some(unread)) = (took, unread) {
                 batch.outbox.push(self.owed(unread.render(), "notice", format!("{}:unread:{turn}", self.record.id))?);
             }
-        }
-        if let Some(offset) = prepared.unheard {
-            // What its agent wrote before this session is not read.
-            batch.cursor = Some(AgentCursor { sandbox: prepared.sandbox.clone(), offset, agent_session: None });
         }
         // Stopped meanwhile: the sandbox stays for the next prompt.
         let _ = self.decide(&mut batch, Command::SandboxReady { turn, sandbox: prepared.sandbox, origin: prepared.origin });
@@ -127,10 +126,13 @@ impl Actor {
         };
         let given = self.as_given(&prompt);
         let Link::Ready { agent, sandbox } = &mut self.link else { return Ok(()) };
-        let strange = self.view.is_strange_to(turn, sandbox);
         let files = self.view.turn(turn).files;
         let asked = format!("{}{}", agent_words::asked(&given, self.state.activity.inserted()), files::told(&files));
-        let text = if strange { agent_words::with_transcript(&self.view.transcript(turn), &asked) } else { asked };
+        let text = match self.view.unknown_from(turn) {
+            None => asked,
+            Some(TurnId(1)) => agent_words::with_transcript(&self.view.transcript(TurnId(1)..turn), &asked),
+            Some(first) => agent_words::with_what_came_since(&self.view.transcript(first..turn), &asked),
+        };
         let mut blocks = vec![ContentBlock::Text(text)];
         if self.app.config.model.images && agent.takes_images() && !agent.has_prompt(turn) {
             blocks.extend(files::pictures(&self.app, sandbox, &files).await);
@@ -199,8 +201,9 @@ impl Actor {
 
     pub(super) async fn sandbox_ended(&mut self) -> Result<()> {
         self.link = Link::None;
+        let moment = self.due_of_ended();
         let (Some(sandbox), Some(exit)) = (self.sandbox.take(), self.exit.take()) else { return Ok(()) };
-        prepare::discard(&self.app, &sandbox).await;
+        self.keep_ended(sandbox, moment);
         let Some(turn) = self.state.activity.turn() else { return Ok(()) };
         if matches!(self.state.activity, Activity::Preparing { .. }) {
             // The one of the turn before; the preparation finds it gone and starts another.
@@ -222,13 +225,12 @@ impl Actor {
     }
 
     pub(super) fn prepare(&mut self, turn: TurnId, prompt: &Prompt) {
-        self.deadlines.idle = None;
+        let before = self.end_rest(turn);
         self.deadlines.turn = Some(Instant::now() + Duration::from_secs(self.app.config.limits.turn_seconds));
         self.painter = Some(Painter::start(&self.app, &self.record, turn));
         self.note_posted(turn);
         let (app, record, prompt) = (Arc::clone(&self.app), self.record.clone(), prompt.clone());
-        let kept = self.sandbox.clone();
-        let task = async move { Done::Prepared { turn, result: prepare::prepare(app, record, prompt, kept).await } };
+        let task = async move { Done::Prepared { turn, result: prepare::prepare(app, record, prompt, before).await } };
         self.preparing = Some(self.tasks.spawn(task.in_current_span()));
     }
 
@@ -241,7 +243,10 @@ impl Actor {
         }
         match self.attach(&sandbox).await {
             Ok(agent) => {
-                let start = self.app.sandboxes.conversation(&sandbox);
+                // Taken up there when it was restored: that is answered already. What was begun there is found by its beginning.
+                let known = self.cursor.as_ref().filter(|cursor| cursor.sandbox == sandbox && self.view.was_resumed(&sandbox));
+                let known = known.and_then(|cursor| AgentSessionId::parse(cursor.agent_session.as_deref()?).ok());
+                let start = StartSession { resume: known, ..self.app.sandboxes.conversation(&sandbox) };
                 let model = self.other_model().await?;
                 self.link = Link::Starting { agent: Box::new(agent), sandbox, start, model };
                 Ok(())
@@ -266,16 +271,8 @@ impl Actor {
     }
 
     pub(super) async fn attach(&self, sandbox: &SandboxId) -> Result<Agent, AgentError> {
-        let limits = &self.app.config.limits;
-        let settings = AgentSettings {
-            start_limit: Duration::from_secs(limits.agent_start_seconds),
-            silence_limit: Duration::from_secs(limits.silence_seconds),
-            secrets: vec![self.app.sandboxes.token(sandbox).expose().to_owned()],
-            ..AgentSettings::default()
-        };
-        let carrier = Carrier::open(&self.app.engine.carrier(sandbox).folder)?;
         let cursor = self.cursor.as_ref().filter(|cursor| cursor.sandbox == *sandbox).map_or(Cursor::START, |cursor| Cursor(cursor.offset));
-        Agent::attach(carrier, cursor, settings).await
+        prepare::take_up(&self.app, sandbox, cursor).await
     }
 
     /// False where no agent has the turn.
@@ -299,11 +296,6 @@ impl Actor {
             }
         }
         self.condemned = None;
-    }
-
-    pub(super) async fn let_go(&mut self, sandbox: SandboxId) {
-        self.link = Link::None;
-        prepare::discard(&self.app, &sandbox).await;
     }
 
     /// A preparation that was broken off may have left a sandbox that nobody waits for.

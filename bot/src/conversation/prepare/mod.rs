@@ -1,42 +1,71 @@
-//! From a prompt to a sandbox that can take it: kept, claimed or started; and beside the agent, which reads already, on the session's branch with the
+//! From a prompt to a sandbox that can take it: kept, restored, claimed or started; and beside the agent, which reads already, on the session's branch with the
 //! author's name on its commits.
 
 mod obtain;
+mod restore;
 mod sync;
 
 use std::sync::Arc;
 
 use longshore_sandbox::EngineError;
-use longshore_session::{Phase, Prompt, SandboxId, SandboxOrigin, SessionRecord, TakenFile, Timestamp, TurnFailure};
+use longshore_session::{Phase, Prompt, SandboxId, SandboxOrigin, SessionRecord, TakenFile, Timestamp, TurnFailure, TurnId};
 
 use self::obtain::{Obtained, obtain};
 pub use self::{
-    obtain::{discard, wake},
+    obtain::{discard, find, wake},
+    restore::take_up,
     sync::sync,
 };
 use super::files;
-use crate::app::App;
+use crate::{app::App, snapshots::Moment};
+
+/// What the session has when its turn begins.
+#[derive(Debug)]
+pub struct Before {
+    /// The sandbox that it still has.
+    pub sandbox: Option<SandboxId>,
+    /// Held as long as that must be left alone.
+    pub stillness: Arc<tokio::sync::Mutex<()>>,
+    /// What no snapshot holds yet.
+    pub due: Option<Moment>,
+    /// The last turn that an agent was given.
+    pub last: Option<TurnId>,
+}
+
+/// An agent that has written and been asked things before the session gets it.
+#[derive(Debug)]
+pub struct Heard {
+    /// Bytes of its output that are not the session's.
+    pub offset: u64,
+    /// Its own id of the session's conversation, where it took one up.
+    pub conversation: Option<String>,
+}
 
 /// A sandbox that can be prompted, for reading.
 #[derive(Debug)]
 pub struct Prepared {
     pub sandbox: SandboxId,
     pub origin: SandboxOrigin,
-    /// Bytes of its agent's output that are not the session's, where there are any.
-    pub unheard: Option<u64>,
+    /// Set where its agent wrote something before this turn that is not to be read.
+    pub heard: Option<Heard>,
     /// The prompt's files, as far as they could be had.
     pub files: Vec<TakenFile>,
     pub reached: Vec<(Phase, Timestamp)>,
 }
 
-/// `kept` is the sandbox that the session still has, if it has one. What is given is not in sync yet: see [`sync`].
-pub async fn prepare(app: Arc<App>, record: SessionRecord, prompt: Prompt, kept: Option<SandboxId>) -> Result<Prepared, TurnFailure> {
+/// What is given is not in sync yet: see [`sync`].
+pub async fn prepare(app: Arc<App>, record: SessionRecord, prompt: Prompt, before: Before) -> Result<Prepared, TurnFailure> {
     let Some(manifest) = app.manifest(&record.repo) else { return Err(no_manifest(&record)) };
-    let (obtained, fetched) = tokio::join!(obtain(&app, &record, manifest, kept), files::fetch(&app, &prompt));
-    let Obtained { sandbox, origin, unheard } = obtained?;
+    let obtained = async {
+        // A snapshot that is being taken is waited for.
+        let _held = Arc::clone(&before.stillness).lock_owned().await;
+        obtain(&app, &record, manifest, &before).await
+    };
+    let (obtained, fetched) = tokio::join!(obtained, files::fetch(&app, &prompt));
+    let Obtained { sandbox, origin, heard } = obtained?;
     let reached = vec![(Phase::SandboxReady, app.clock.now())];
     match files::place(&app, &sandbox, &prompt, fetched).await {
-        Ok(files) => Ok(Prepared { sandbox, origin, unheard, files, reached }),
+        Ok(files) => Ok(Prepared { sandbox, origin, heard, files, reached }),
         Err(failure) => {
             if origin != SandboxOrigin::Kept {
                 discard(&app, &sandbox).await;

@@ -1,16 +1,20 @@
-//! A session's sandbox: the one that it still has, one that waited in the pool, or a new one from the promoted image.
+//! A session's sandbox: the one that it still has, one from its snapshot, one that waited in the pool, or a new one from the promoted image.
 
 use std::{net::IpAddr, sync::Arc};
 
-use longshore_sandbox::{EngineError, ImageRef, Process, SandboxState, StartSandbox};
+use longshore_sandbox::{EngineError, Exit, ImageRef, Process, SandboxState, StartSandbox};
 use longshore_session::{FallBack, RepositoryManifest, SandboxId, SandboxOrigin, SandboxRecord, SessionRecord, TurnFailure};
 
-use super::{failure, stored};
+use super::{
+    Before, Heard, failure,
+    restore::{Unrestored, restore},
+    stored,
+};
 use crate::{
     app::App,
     home,
     images::{self, Choice, NotReady},
-    pool,
+    pool, snapshots,
 };
 
 /// Images that one preparation finds lost before it gives up.
@@ -21,40 +25,58 @@ const MOST_LOST: u32 = 4;
 pub struct Obtained {
     pub sandbox: SandboxId,
     pub origin: SandboxOrigin,
-    /// Bytes of its agent's output that are not the session's, where there are any.
-    pub unheard: Option<u64>,
+    /// Set where its agent wrote something before.
+    pub heard: Option<Heard>,
 }
 
-/// `kept` is the sandbox that the session still has, if it has one.
+impl Obtained {
+    fn kept(sandbox: SandboxId) -> Self {
+        Self { sandbox, origin: SandboxOrigin::Kept, heard: None }
+    }
+}
+
 pub async fn obtain(
     app: &Arc<App>,
     record: &SessionRecord,
     manifest: &RepositoryManifest,
-    kept: Option<SandboxId>,
+    before: &Before,
 ) -> Result<Obtained, TurnFailure> {
-    if let Some(sandbox) = kept {
-        match wake(app, &sandbox).await {
-            Ok(Some(_)) => return Ok(Obtained { sandbox, origin: SandboxOrigin::Kept, unheard: None }),
-            // It ended between two turns, perhaps in this very moment: a new one takes its place.
-            Ok(None) | Err(TurnFailure::SandboxKilled { .. }) => {}
+    if let Some(sandbox) = &before.sandbox {
+        match wake(app, sandbox).await {
+            Ok(Some(_)) => return Ok(Obtained::kept(sandbox.clone())),
+            // It ended between two turns, perhaps in this very moment: another one takes its place, with its files if they are there still.
+            Ok(None) | Err(TurnFailure::SandboxKilled { .. }) => {
+                if let Some(moment) = before.due.clone()
+                    && let Err(error) = snapshots::take(app, &record.id, moment).await
+                {
+                    tracing::warn!(%sandbox, error = format!("{error:#}"), "an ended sandbox cannot be kept");
+                }
+            }
             Err(failure) => return Err(failure),
         }
     }
+    let snapshot = app.store.newest_snapshot(record.id.clone()).await.map_err(|error| stored(&error))?;
+    let origin = match &snapshot {
+        None => SandboxOrigin::Started,
+        Some(snapshot) => match restore(app, record, manifest, (snapshot, before.last)).await {
+            Ok(obtained) => return Ok(obtained),
+            Err(Unrestored::Failed(failure)) => return Err(failure),
+            Err(Unrestored::Unusable) => SandboxOrigin::Rebuilt { taken: snapshot.taken },
+        },
+    };
     let model = model(app, record).await?;
-    if let Some(claimed) = pool::claim(app, record, &model).await.map_err(|error| stored(&error))? {
-        return Ok(Obtained { sandbox: claimed.sandbox, origin: SandboxOrigin::Claimed, unheard: Some(claimed.output) });
+    if origin == SandboxOrigin::Started
+        && let Some(claimed) = pool::claim(app, record, &model).await.map_err(|error| stored(&error))?
+    {
+        let heard = Some(Heard { offset: claimed.output, conversation: None });
+        return Ok(Obtained { sandbox: claimed.sandbox, origin: SandboxOrigin::Claimed, heard });
     }
-    Ok(Obtained { sandbox: start(app, record, manifest, &model).await?, origin: SandboxOrigin::Started, unheard: None })
+    Ok(Obtained { sandbox: start(app, record, manifest, model).await?, origin, heard: None })
 }
 
 /// The address of a sandbox that still runs, resumed if it was paused.
 pub async fn wake(app: &App, sandbox: &SandboxId) -> Result<Option<IpAddr>, TurnFailure> {
-    let info = match app.engine.inspect(sandbox).await {
-        Ok(info) => info,
-        Err(EngineError::NoSuchSandbox { .. }) => return Ok(None),
-        Err(error) => return Err(failure(&error)),
-    };
-    let address = match info.state {
+    let address = match find(app, sandbox).await? {
         SandboxState::Running { address } => address,
         SandboxState::Paused { address } => {
             app.engine.resume(sandbox).await.map_err(|error| failure(&error))?;
@@ -62,8 +84,21 @@ pub async fn wake(app: &App, sandbox: &SandboxId) -> Result<Option<IpAddr>, Turn
         }
         SandboxState::Ended(_) => return Ok(None),
     };
-    app.sandboxes.bind(sandbox, address);
     Ok(Some(address))
+}
+
+/// Whether a sandbox runs. If so, its token counts from its address.
+pub async fn find(app: &App, sandbox: &SandboxId) -> Result<SandboxState, TurnFailure> {
+    let state = match app.engine.inspect(sandbox).await {
+        Ok(info) => info.state,
+        Err(EngineError::NoSuchSandbox { .. }) => return Ok(SandboxState::Ended(Exit::Gone)),
+        Err(error) => return Err(failure(&error)),
+    };
+    match &state {
+        SandboxState::Running { address } | SandboxState::Paused { address } => app.sandboxes.bind(sandbox, *address),
+        SandboxState::Ended(_) => {}
+    }
+    Ok(state)
 }
 
 /// Removes a sandbox for good; its token ends first.
@@ -80,7 +115,7 @@ pub async fn discard(app: &App, sandbox: &SandboxId) {
 }
 
 /// A new sandbox, of the newest image that does.
-async fn start(app: &Arc<App>, record: &SessionRecord, manifest: &RepositoryManifest, model: &str) -> Result<SandboxId, TurnFailure> {
+async fn start(app: &Arc<App>, record: &SessionRecord, manifest: &RepositoryManifest, model: String) -> Result<SandboxId, TurnFailure> {
     let mut fall_back = None;
     let mut lost = 0;
     loop {
@@ -92,14 +127,14 @@ async fn start(app: &Arc<App>, record: &SessionRecord, manifest: &RepositoryMani
             Choice::Start(reference) => reference,
             Choice::GiveUp(detail) => return Err(TurnFailure::SandboxStart { detail }),
         };
-        let mut started = start_from(app, record, manifest, model, &reference).await;
-        if let Err(NotStarted::Engine(EngineError::RegistryUnreachable { .. } | EngineError::RegistryRefused { .. })) = &started
+        let mut started = start_from(app, record, manifest, &model, &reference).await;
+        if let Err(Unlaunched::Engine(EngineError::RegistryUnreachable { .. } | EngineError::RegistryRefused { .. })) = &started
             && let Some(earlier) = app.images.on_engine(app, &record.repo).await
         {
             tracing::warn!(wanted = reference, taken = earlier, "the registry cannot be asked; starting from an earlier image");
             fall_back = Some(FallBack::RegistryAway);
             reference = earlier;
-            started = start_from(app, record, manifest, model, &reference).await;
+            started = start_from(app, record, manifest, &model, &reference).await;
         }
         match started {
             Ok(id) => {
@@ -108,24 +143,18 @@ async fn start(app: &Arc<App>, record: &SessionRecord, manifest: &RepositoryMani
                 }
                 return Ok(id);
             }
-            Err(NotStarted::Turn(failure)) => return Err(failure),
-            Err(NotStarted::Engine(EngineError::ImageMissing { .. })) if lost < MOST_LOST => {
+            Err(Unlaunched::Untried(failure)) => return Err(failure),
+            Err(Unlaunched::Engine(EngineError::ImageMissing { .. })) if lost < MOST_LOST => {
                 lost += 1;
                 fall_back = images::lost(app, &record.repo, &reference).await.then_some(FallBack::Lost);
             }
             // It may be the image's fault: what is tried next tells.
-            Err(NotStarted::Engine(error @ EngineError::Refused { .. })) => {
+            Err(Unlaunched::Engine(error @ EngineError::Refused { .. })) => {
                 app.images.failed_start(&record.id, &reference, error.to_string())
             }
-            Err(NotStarted::Engine(error)) => return Err(failure(&error)),
+            Err(Unlaunched::Engine(error)) => return Err(failure(&error)),
         }
     }
-}
-
-/// Why there is no sandbox.
-enum NotStarted {
-    Engine(EngineError),
-    Turn(TurnFailure),
 }
 
 async fn start_from(
@@ -134,17 +163,43 @@ async fn start_from(
     manifest: &RepositoryManifest,
     model: &str,
     reference: &str,
-) -> Result<SandboxId, NotStarted> {
-    let image = ImageRef::parse(reference).map_err(|error| NotStarted::Turn(TurnFailure::NoImage { detail: error.to_string() }))?;
+) -> Result<SandboxId, Unlaunched> {
+    let image = ImageRef::parse(reference).map_err(|error| Unlaunched::Untried(TurnFailure::NoImage { detail: error.to_string() }))?;
+    launch(app, record, manifest, Launch { image, model: model.to_owned(), inherited: 0 }).await
+}
+
+/// What a sandbox is started from.
+pub struct Launch {
+    pub image: ImageRef,
+    /// What its agent works with.
+    pub model: String,
+    /// Bytes of snapshots in it.
+    pub inherited: u64,
+}
+
+/// Why a sandbox did not start.
+pub enum Unlaunched {
+    Engine(EngineError),
+    /// It was not even tried.
+    Untried(TurnFailure),
+}
+
+/// A sandbox of the session's, with an agent in it. Nothing is left behind on an error.
+pub async fn launch(
+    app: &App,
+    record: &SessionRecord,
+    manifest: &RepositoryManifest,
+    Launch { image, model, inherited }: Launch,
+) -> Result<SandboxId, Unlaunched> {
     let id = SandboxId::random();
     // Known before it is there: a sweep after a crash finds whose it is.
     let row = SandboxRecord {
         id: id.clone(),
         session: record.id.clone(),
         created: app.clock.now(),
-        body: serde_json::json!({ "image": reference }),
+        body: serde_json::json!({ "image": image, snapshots::INHERITED: inherited }),
     };
-    app.store.put_sandbox(row).await.map_err(|error| NotStarted::Turn(stored(&error)))?;
+    app.store.put_sandbox(row).await.map_err(|error| Unlaunched::Untried(stored(&error)))?;
     app.sandboxes.admit_session(&id, &record.id, manifest);
     let started = app
         .engine
@@ -153,7 +208,7 @@ async fn start_from(
             image,
             limits: manifest.limits,
             process: Process::Agent { argv: app.sandboxes.command() },
-            environment: app.sandboxes.session_environment(&id, model),
+            environment: app.sandboxes.session_environment(&id, &model),
             labels: vec![("session".to_owned(), record.id.to_string()), ("repository".to_owned(), record.repo.to_string())],
         })
         .await;
@@ -164,15 +219,14 @@ async fn start_from(
             Ok(id)
         }
         Err(error) => {
-            tracing::error!(sandbox = %id, %error, "cannot start a sandbox");
             discard(app, &id).await;
-            Err(NotStarted::Engine(error))
+            Err(Unlaunched::Engine(error))
         }
     }
 }
 
 /// The model that the session's agent works with: what whoever began it chose at the time, as long as the configuration offers it.
-async fn model(app: &App, record: &SessionRecord) -> Result<String, TurnFailure> {
+pub async fn model(app: &App, record: &SessionRecord) -> Result<String, TurnFailure> {
     let usual = || app.config.model.agent.clone();
     let chosen = home::defaults(app, &record.owner).await.map_err(|error| {
         tracing::error!(error = format!("{error:#}"), "cannot read defaults");

@@ -42,6 +42,26 @@ fi
 git checkout --quiet --force -B "$BRANCH" "$start"
 "#;
 
+/// Takes in what was pushed to the session's branch after the checkout was kept. What lies about uncommitted stays, or it fails.
+const CATCH_UP: &str = r#"
+set -e
+rm -f .git/index.lock
+if git ls-remote --exit-code origin "refs/heads/$BRANCH" >/dev/null; then
+  git fetch --quiet --no-tags origin "+refs/heads/$BRANCH:refs/remotes/origin/$BRANCH"
+  git merge --quiet --ff-only "origin/$BRANCH"
+else
+  status=$?
+  [ "$status" = 2 ] || exit "$status"
+fi
+"#;
+
+/// For a checkout that was restored, before an agent gets to see it.
+pub async fn catch_up(app: &App, record: &SessionRecord, sandbox: &SandboxId) -> Result<(), TurnFailure> {
+    let exec = Exec::shell(CATCH_UP).variable("BRANCH", record.id.branch()).timeout(SYNC_TIMEOUT).output_limit(8 << 10);
+    let output = app.engine.exec(sandbox, exec).await.map_err(|error| failure(&error))?;
+    if output.succeeded() { Ok(()) } else { Err(TurnFailure::Sync { detail: tail(output.stderr_text().trim(), 400) }) }
+}
+
 /// Can be done again as long as nothing was written.
 pub async fn sync(app: Arc<App>, record: SessionRecord, author: Person, sandbox: SandboxId, checkout: Checkout) -> Result<(), TurnFailure> {
     let Some(manifest) = app.manifest(&record.repo) else { return Err(no_manifest(&record)) };

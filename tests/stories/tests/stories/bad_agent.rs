@@ -8,7 +8,7 @@ use crate::{
     bad_talk::{GATE, Talk, asked, shell},
 };
 
-const REPLACED: &str = "The earlier sandbox is gone, so this was a new one";
+const RESTORED: &str = "Restored from the snapshot of";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sandbox_that_is_lost_is_said_and_replaced() {
@@ -27,7 +27,7 @@ async fn a_sandbox_that_is_lost_is_said_and_replaced() {
         talk.reply("go on");
         let container = talk.at_gate().await;
         docker(&["exec", &container, "pkill", "-KILL", "-x", "opencode"]).await;
-        talk.fails_with(&["The sandbox ended before the work was done", "from what was last pushed"]).await;
+        talk.fails_with(&["The sandbox ended before the work was done", "from what was last kept"]).await;
         talk
     };
     let kill = async {
@@ -36,18 +36,19 @@ async fn a_sandbox_that_is_lost_is_said_and_replaced() {
         talk.reply("go on");
         let container = talk.at_gate().await;
         docker(&["kill", &container]).await;
-        talk.fails_with(&["The sandbox ended before the work was done", "killed", "from what was last pushed"]).await;
+        talk.fails_with(&["The sandbox ended before the work was done", "killed", "from what was last kept"]).await;
         talk
     };
     let (mut crashed, mut killed) = tokio::join!(crash, kill);
     for talk in [&mut crashed, &mut killed] {
         talk.reply("what do the notes say?");
-        talk.ends_well_with(&["They say: first line", REPLACED]).await;
+        talk.ends_well_with(&["They say: first line", RESTORED]).await;
     }
     let remembered = model.requests().iter().any(|request| {
         let body = request.body.to_string();
-        body.contains("the sandbox was replaced") && body.contains("in acme/storefront, begin") && body.contains("Begun.")
+        let whole = body.matches("in acme/storefront, begin").count() == 1 && body.matches("Begun.").count() == 1;
+        whole && body.contains("what came after that you do not remember") && body.contains("They asked: go on")
     });
-    assert!(remembered, "the new agent was given the conversation so far");
+    assert!(remembered, "the agent of the snapshot remembers the first turn, and was told of the one that was lost");
     harness.finish().await.unwrap();
 }

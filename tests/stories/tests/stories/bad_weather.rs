@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::{
     bad_ground::docker,
     bad_talk::{GATE, SOON, Talk, asked, open_gate, shell, words},
+    restoring::{logged, lose_snapshots},
 };
 
 const REPOSITORY: &str = "acme/storefront";
@@ -91,7 +92,9 @@ async fn slack_and_github_on_a_bad_day() {
     harness.expect_errors("the agent is lost");
     let container = talk.container().await;
     github.install_app("acme", github::Repositories::Selected(vec![]));
-    docker(&["kill", &container]).await;
+    logged(&harness, "took a snapshot through=4", 1).await.unwrap();
+    docker(&["rm", "--force", &container]).await;
+    lose_snapshots(&harness).await.unwrap();
     talk.reply("another line");
     talk.fails_with(&["cannot reach the repository any more", "the App is installed on it"]).await;
     let stranger = Talk::begin(&harness, "C0PLATFORM", "in acme/storefront, add a note");

@@ -32,6 +32,7 @@ mod questions;
 mod queueing;
 mod reading;
 mod rerouting;
+mod restoring;
 mod secrets;
 mod services;
 mod shortcut;

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use longshore_session::SessionId;
+use longshore_session::{SessionId, Timestamp};
 
 use super::{Example, ana, ben, bot, for_one, repo};
 use crate::{
     AgentCommand, StatusScope,
     render::{
         AgentHelp, AgentLink, AgentRepos, AgentStatus, AgentStop, AgentUnknown, CardPhase, ImageLine, ImageState, Linked, PoolLine,
-        PullRequestLine, PullRequestStanding, SessionLine, SessionStage, Spent,
+        PullRequestLine, PullRequestStanding, Rest, SessionLine, SessionStage, Spent,
     },
 };
 
@@ -22,7 +22,12 @@ pub(super) fn all() -> Vec<Example> {
         ],
         asking: vec![asking()],
         queued: vec![SessionLine { stoppable: false, ..line("s-9c5h2v7bqe", CardPhase::Queued { place: 1 }) }],
-        idle: vec![idle_line("s-2b6n8x4jka", PullRequestStanding::Open), idle_line("s-5d1f7h3mzp", PullRequestStanding::Merged)],
+        idle: vec![
+            idle_line("s-2b6n8x4jka", PullRequestStanding::Open),
+            resting("s-5d1f7h3mzp", Rest::Paused),
+            resting("s-8r4t2y6wqc", Rest::Asleep { taken: Timestamp(1_795_354_812_123) }),
+            resting("s-4v9g6k1xdm", Rest::Gone),
+        ],
         elsewhere: 3,
         images: images(),
         ..status(StatusScope::Mine)
@@ -117,7 +122,11 @@ pub(super) fn asking() -> SessionLine {
 pub(super) fn idle_line(session: &str, standing: PullRequestStanding) -> SessionLine {
     let url = "https://github.com/acme/storefront/pull/7".to_owned();
     let pull_request = Some(PullRequestLine { number: 7, url, standing });
-    SessionLine { stage: SessionStage::Idle, pull_request, stoppable: false, ..line(session, CardPhase::Done) }
+    SessionLine { stage: SessionStage::Idle { rest: Rest::Awake }, pull_request, stoppable: false, ..line(session, CardPhase::Done) }
+}
+
+pub(super) fn resting(session: &str, rest: Rest) -> SessionLine {
+    SessionLine { stage: SessionStage::Idle { rest }, ..idle_line(session, PullRequestStanding::Merged) }
 }
 
 fn images() -> Vec<ImageLine> {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use longshore_session::FallBack;
+use longshore_session::{FallBack, Timestamp};
 
 use super::{Example, Shape, ana, ben, for_one, repo, session, source};
 use crate::render::{
-    CheckEnd, CheckResult, Detour, DiffStat, FinalReply, Outcome, PullRequestLink, PullRequestStanding, ReceiptPhase, Spent, Verification,
-    fall_back_words,
+    CheckEnd, CheckResult, Continuation, Detour, DiffStat, FinalReply, Outcome, PullRequestLink, PullRequestStanding, ReceiptPhase, Spent,
+    Told, Verification, fall_back_words,
 };
 
 pub(super) fn all() -> Vec<Example> {
@@ -40,6 +40,9 @@ pub(super) fn all() -> Vec<Example> {
         commit: Some("1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d".to_owned()),
         detail: "the agent's process ended (it failed with exit status 127)".to_owned(),
     });
+    let taken = Timestamp(1_795_354_812_123);
+    let continued = |continuation| FinalReply { continuation, ..unchanged.clone() };
+    let restored = |told| continued(Continuation::Restored { taken, told });
     let detour = Detour {
         message: done(summary).render().remove(0),
         why: "I am not in its channel any more: `/invite @longshore` there brings me back".to_owned(),
@@ -85,7 +88,24 @@ pub(super) fn all() -> Vec<Example> {
             "No session could start from the newest image: the turn ran on the one before.",
             FinalReply { note: Some(rolled_back), ..unchanged.clone() },
         ),
-        ("reply-note", "In the demo: a remark that a script answered, not a model.", FinalReply { note, ..unchanged }),
+        ("reply-note", "In the demo: a remark that a script answered, not a model.", FinalReply { note, ..unchanged.clone() }),
+        (
+            "reply-restored",
+            "The session was asleep, and went on from its snapshot: same files, same conversation.",
+            restored(Told::Nothing),
+        ),
+        (
+            "reply-restored-later",
+            "The sandbox was lost after the snapshot was taken: the agent was told what it missed.",
+            restored(Told::Later),
+        ),
+        ("reply-restored-told", "The agent did not take its conversation up again: the files are the snapshot's.", restored(Told::All)),
+        (
+            "reply-snapshot-lost",
+            "The snapshot could not be used: the sandbox is a new one.",
+            continued(Continuation::SnapshotLost { taken }),
+        ),
+        ("reply-replaced", "The sandbox was lost before there was any snapshot.", continued(Continuation::Replaced)),
         ("reply-long", "An answer too long for one message goes on in the next; a cut block of code is closed and opened again.", long),
         (
             "reply-asked",
@@ -121,6 +141,7 @@ pub(in crate::render) fn done(summary: &str) -> FinalReply {
         receipt: [("classified", 310), ("sandbox", 40), ("sync", 900), ("first token", 2_140)]
             .map(|(name, ms)| ReceiptPhase { name: name.to_owned(), took: Duration::from_millis(ms) })
             .to_vec(),
+        continuation: Continuation::Seamless,
         note: None,
     }
 }

@@ -102,6 +102,9 @@ fn every_variant_has_an_example() {
         ImageNotReady after "ImageNotReady": Building, Failed, Missing;
         ImageState after "state:": Ready, Building, Missing;
         SessionStage after "stage:": Live, Asking, Idle;
+        Rest after "rest:": Awake, Paused, Asleep, Gone;
+        Continuation after "continuation:": Seamless, Restored, SnapshotLost, Replaced;
+        Told after "told:": Nothing, Later, All;
         PullRequestStanding after "standing:": Open, Draft, Merged, Closed, Unknown;
         ShortcutRefused after "ShortcutRefused": NotHere, TooLate;
         Linked after "linked:": To, TokenMissing, TokenRefused, Unknown, No;

@@ -1,0 +1,108 @@
+//! A sandbox from the session's snapshot: the same files, the same branch, and an agent that goes on with the same conversation.
+
+use std::{sync::Arc, time::Duration};
+
+use longshore_agent::{Agent, AgentError, AgentSessionId, AgentSettings, Carrier, Cursor, StartSession};
+use longshore_sandbox::{EngineError, ImageRef};
+use longshore_session::{Memory, RepositoryManifest, SandboxId, SandboxOrigin, SessionRecord, SnapshotRecord, TurnFailure, TurnId};
+
+use super::{
+    Heard, discard, failure,
+    obtain::{Launch, Obtained, Unlaunched, launch, model},
+    sync,
+};
+use crate::{app::App, snapshots};
+
+/// Why a snapshot brought no sandbox.
+pub enum Unrestored {
+    /// It is of no use: the image and the branch are.
+    Unusable,
+    /// Nothing else would work now either.
+    Failed(TurnFailure),
+}
+
+/// `last` is the last turn that an agent of the session was given.
+pub async fn restore(
+    app: &Arc<App>,
+    record: &SessionRecord,
+    manifest: &RepositoryManifest,
+    (snapshot, last): (&SnapshotRecord, Option<TurnId>),
+) -> Result<Obtained, Unrestored> {
+    let image = ImageRef::parse(snapshot.image.as_str()).map_err(|_| Unrestored::Unusable)?;
+    let model = model(app, record).await.map_err(Unrestored::Failed)?;
+    let sandbox = match launch(app, record, manifest, Launch { image, model, inherited: snapshot.bytes }).await {
+        Ok(sandbox) => sandbox,
+        Err(Unlaunched::Untried(failure)) => return Err(Unrestored::Failed(failure)),
+        Err(Unlaunched::Engine(error @ (EngineError::Unreachable { .. } | EngineError::DiskFull { .. }))) => {
+            tracing::error!(%error, "cannot start a sandbox");
+            return Err(Unrestored::Failed(failure(&error)));
+        }
+        Err(Unlaunched::Engine(error)) => {
+            tracing::warn!(image = snapshot.image, %error, "the snapshot gives no sandbox");
+            if matches!(error, EngineError::ImageMissing { .. }) {
+                snapshots::forget_lost(app, snapshot).await;
+            }
+            return Err(Unrestored::Unusable);
+        }
+    };
+    let is_behind = last.is_some_and(|last| last > snapshot.facts.through);
+    let checkout = async { if is_behind { sync::catch_up(app, record, &sandbox).await } else { Ok(()) } };
+    let (resumed, checked) = tokio::join!(resume(app, &sandbox, snapshot.facts.conversation.as_deref()), checkout);
+    let memory = match (resumed, checked) {
+        (Ok(memory), Ok(())) => memory,
+        (Err(error), _) => {
+            tracing::warn!(%sandbox, %error, "the agent of a restored sandbox does not come up");
+            discard(app, &sandbox).await;
+            return Err(Unrestored::Unusable);
+        }
+        (Ok(_), Err(failure)) => {
+            tracing::warn!(%sandbox, ?failure, "the checkout of a restored sandbox cannot be gone on with");
+            discard(app, &sandbox).await;
+            return Err(Unrestored::Unusable);
+        }
+    };
+    let conversation = snapshot.facts.conversation.clone().filter(|_| memory == Memory::Whole);
+    let origin = SandboxOrigin::Restored { taken: snapshot.taken, through: snapshot.facts.through, memory };
+    tracing::info!(%sandbox, ?memory, "restored a sandbox");
+    Ok(Obtained { sandbox, origin, heard: Some(Heard { offset: 0, conversation }) })
+}
+
+/// Has the agent take up its conversation, while there is still another way if it does not come up. Whoever attaches next finds that done.
+async fn resume(app: &App, sandbox: &SandboxId, conversation: Option<&str>) -> Result<Memory, AgentError> {
+    let mut agent = take_up(app, sandbox, Cursor::START).await?;
+    let ended = async {
+        let exit = app.engine.wait(sandbox).await;
+        AgentError::Faulty(exit.words())
+    };
+    let Some(id) = conversation.and_then(|id| AgentSessionId::parse(id).ok()) else {
+        return tokio::select! {
+            up = agent.initialize() => up.map(|()| Memory::Lost),
+            error = ended => Err(error),
+        };
+    };
+    let resumed = tokio::select! {
+        resumed = agent.start_session(StartSession { resume: Some(id), ..app.sandboxes.conversation(sandbox) }) => resumed,
+        error = ended => Err(error),
+    };
+    match resumed {
+        Ok(_) => Ok(Memory::Whole),
+        Err(error @ (AgentError::Refused { .. } | AgentError::CannotResume)) => {
+            tracing::warn!(%sandbox, %error, "the agent does not take up its conversation");
+            Ok(Memory::Lost)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The agent of a sandbox, read from there on.
+pub async fn take_up(app: &App, sandbox: &SandboxId, cursor: Cursor) -> Result<Agent, AgentError> {
+    let limits = &app.config.limits;
+    let settings = AgentSettings {
+        start_limit: Duration::from_secs(limits.agent_start_seconds),
+        silence_limit: Duration::from_secs(limits.silence_seconds),
+        secrets: vec![app.sandboxes.token(sandbox).expose().to_owned()],
+        ..AgentSettings::default()
+    };
+    let carrier = Carrier::open(&app.engine.carrier(sandbox).folder)?;
+    Agent::attach(carrier, cursor, settings).await
+}
