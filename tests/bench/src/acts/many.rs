@@ -24,6 +24,8 @@ const SETTLED: Duration = Duration::from_secs(5);
 const WINDOW: usize = 30;
 /// The phase of a session whose agent has a prompt.
 const AT_WORK: &str = "working";
+/// Fewer events than the API gives at a time.
+const SHORT_PAGE: usize = 50;
 /// The base image with a small script in the agent's place.
 const IMAGE: &str = "longshore/bench-agent:latest";
 const DOCKERFILE: &str = "FROM longshore/base:latest\nCOPY opencode /usr/local/bin/opencode\n";
@@ -68,7 +70,7 @@ async fn with_sessions(harness: &Harness) -> Result<Vec<Figure>> {
     let mut memory = Figure::new(Name::ManyRss, format!("Resident memory of the service with {what}."));
     let mut time = Figure::new(Name::ManyCpu, format!("Processor time of the service with {what}, in per cent of one processor."));
     let watched = sessions.first().context("there is no session")?;
-    let events_before = harness.events(watched).await?.len();
+    let events_before = last_event(harness, watched, 0).await?;
     let pid = harness.service.pid().await.context("the service does not run")?;
     let window = Instant::now();
     let mut used = (Instant::now(), process::cpu_seconds(pid)?);
@@ -80,7 +82,7 @@ async fn with_sessions(harness: &Harness) -> Result<Vec<Figure>> {
         memory.samples.push(process::rss_mb(pid)?);
     }
     let window = window.elapsed();
-    let told = harness.events(watched).await?.len() - events_before;
+    let told = last_event(harness, watched, events_before).await? - events_before;
     if told == 0 {
         bail!("a session told nothing for {} s", window.as_secs());
     }
@@ -96,11 +98,17 @@ async fn start_all(harness: &Harness) -> Result<BTreeSet<String>> {
     let deadline = Instant::now() + START_LIMIT;
     let person = harness.slack.person(stage::ASKER);
     let (mut asked, mut told) = (0, 0);
-    let mut live = BTreeSet::new();
+    let (mut known, mut live) = (BTreeSet::new(), BTreeSet::new());
     loop {
-        // The list holds the newest ones, and those at the least that are being started.
-        live.extend(harness.sessions().await?.into_iter().filter(|session| session.phase == AT_WORK).map(|session| session.id));
+        // The list holds the newest ones, all that are new among them.
+        known.extend(harness.sessions().await?.into_iter().map(|session| session.id));
+        for session in known.difference(&live.clone()) {
+            if phase(harness, session).await? == AT_WORK {
+                live.insert(session.clone());
+            }
+        }
         if live.len() >= SESSIONS {
+            println!("· all {SESSIONS} are at work");
             return Ok(live);
         }
         while asked < SESSIONS && asked < live.len() + STARTING {
@@ -127,10 +135,27 @@ async fn start_all(harness: &Harness) -> Result<BTreeSet<String>> {
 /// Errors where one of them has ended.
 async fn all_live(harness: &Harness, sessions: &BTreeSet<String>) -> Result<()> {
     for session in sessions {
-        let answer = harness.service.get(&format!("/v1/sessions/{session}")).await?;
-        if answer["phase"] != AT_WORK {
-            bail!("{session} is {} and not at work any more", answer["phase"]);
+        let phase = phase(harness, session).await?;
+        if phase != AT_WORK {
+            bail!("{session} is {phase} and not at work any more");
         }
     }
     Ok(())
+}
+
+async fn phase(harness: &Harness, session: &str) -> Result<String> {
+    let answer = harness.service.get(&format!("/v1/sessions/{session}")).await?;
+    Ok(answer["phase"].as_str().with_context(|| format!("{session} has no phase: {answer}"))?.to_owned())
+}
+
+/// The number of a session's last event. It gets more all the time: a short page is the end.
+async fn last_event(harness: &Harness, session: &str, mut after: u64) -> Result<u64> {
+    loop {
+        let answer = harness.service.get(&format!("/v1/sessions/{session}/events?after={after}")).await?;
+        let page = answer["events"].as_array().context("GET events has another shape")?;
+        after = page.last().and_then(|event| event["seq"].as_u64()).unwrap_or(after);
+        if page.len() < SHORT_PAGE {
+            return Ok(after);
+        }
+    }
 }

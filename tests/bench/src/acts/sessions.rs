@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result};
 use longshore_harness::{Harness, TURN_LIMIT, TurnReport};
-use longshore_session::Phase;
+use longshore_session::{Phase, Timestamp};
 use tokio::time::sleep;
 
 use crate::{
@@ -84,7 +84,10 @@ impl Asked {
 /// What lies between the phases on the way to the model, each named by what it ended with.
 pub fn tell_parts(turn: &TurnReport, figure: &mut Figure) {
     let (Some(received), Some(last)) = (turn.received, turn.phases.get(&Phase::FirstModelRequest)) else { return };
-    let mut phases: Vec<_> = turn.phases.iter().filter(|(_, at)| *at <= last).collect();
+    // A sync that goes on behind the prompt is not what anything waits for.
+    let prompted = turn.phases.get(&Phase::PromptAccepted);
+    let waits_for = |phase: &Phase, at: &Timestamp| *phase != Phase::Synced || prompted.is_none_or(|prompted| at < prompted);
+    let mut phases: Vec<_> = turn.phases.iter().filter(|(phase, at)| *at <= last && waits_for(phase, at)).collect();
     phases.sort_by_key(|(phase, at)| (**at, **phase));
     let mut before = received.0;
     for (phase, at) in phases {
