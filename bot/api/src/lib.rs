@@ -227,12 +227,16 @@ async fn session(State(api): State<Api>, Path(id): Path<String>, headers: Header
     let mut after = 0;
     loop {
         let page = api.store.events(&id, after, EVENTS).await?;
-        let Some(last) = page.last() else { break };
-        after = last.seq;
+        // A session that works may get more while this reads: a page that is not full is the end, or there would be none.
+        let is_last = page.len() < EVENTS as usize;
+        after = page.last().map_or(after, |last| last.seq);
         for stored in page {
             if let Event::PhaseReached { turn, phase, at } = stored.event {
                 phases.push(json!({ "turn": turn, "phase": phase, "at": at }));
             }
+        }
+        if is_last {
+            break;
         }
     }
     let mut answer = summary(&record);
