@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use longshore_sandbox::SandboxState;
 use longshore_session::{Checkout, Command, Prompt, SandboxId, TurnFailure, TurnId};
 use tracing::Instrument;
 
@@ -20,15 +21,27 @@ impl Actor {
         self.syncing = None;
         match result {
             Ok(()) => self.apply(Command::Synced { turn, at: self.app.clock.now() }).await,
-            Err(TurnFailure::SandboxKilled { detail }) if self.is_starting() && self.try_another(&detail).await? == Tried::Another => {
-                Ok(())
-            }
             Err(failure) => {
+                // A sandbox that ended under the sync before its agent came up may have a bad image.
+                if let Some(why) = self.ended_while_starting().await
+                    && self.try_another(&why).await? == Tried::Another
+                {
+                    return Ok(());
+                }
                 // Nothing was written in it, and nobody knows what it is worth.
                 self.cancel_agent(turn);
                 self.condemned.clone_from(&self.sandbox);
                 self.apply(Command::SyncFailed { turn, failure }).await
             }
+        }
+    }
+
+    /// How the sandbox ended, where its agent had yet to come up.
+    async fn ended_while_starting(&self) -> Option<String> {
+        let sandbox = self.sandbox.as_ref().filter(|_| self.is_starting())?;
+        match self.app.engine.inspect(sandbox).await.ok()?.state {
+            SandboxState::Ended(exit) => Some(exit.words()),
+            SandboxState::Running { .. } | SandboxState::Paused { .. } => None,
         }
     }
 
