@@ -124,7 +124,7 @@ fn build_line(build: &Value) -> String {
     let began = build["began"].as_i64().map(|at| Timestamp(at).minute()).unwrap_or_default();
     let mut line = format!(
         "{:>5}  {began}  {:<11}  {:<10}  {}",
-        build["id"],
+        build["id"].to_string(),
         build["outcome"].as_str().unwrap_or_default(),
         short(build["commit"].as_str().unwrap_or("-")),
         took.unwrap_or_default()
