@@ -15,6 +15,7 @@ want dockerd docker.io
 want docker-registry docker-registry
 want debootstrap debootstrap
 want iptables iptables
+want ip iproute2
 want git git
 want rg ripgrep
 want curl curl

@@ -14,10 +14,11 @@ use crate::{PATIENCE, await_answer};
 
 /// An engine that knows no image and no container of the machine's usual one. It ends with the value, and what it holds too.
 ///
-/// It touches no firewall and has no bridge: containers of it run without a network.
+/// It touches no firewall, and its bridge leads nowhere. (Without any bridge of its own, an engine takes the usual one's away.)
 #[derive(Debug)]
 pub struct OwnEngine {
     folder: TempDir,
+    bridge: String,
     running: Option<Child>,
 }
 
@@ -26,7 +27,10 @@ impl OwnEngine {
     pub fn start() -> Self {
         // On the disk of the usual engine: a folder in memory cannot hold its layers.
         let folder = tempfile::Builder::new().prefix("longshore-engine-").tempdir_in("/var/lib").or_else(|_| tempfile::tempdir()).unwrap();
-        let mut engine = Self { folder, running: None };
+        let bridge = format!("lse{}", std::process::id());
+        ip(&["link", "add", &bridge, "type", "bridge"]);
+        ip(&["address", "add", "192.168.213.1/24", "dev", &bridge]);
+        let mut engine = Self { folder, bridge, running: None };
         engine.start_again();
         engine
     }
@@ -58,7 +62,7 @@ impl OwnEngine {
         let mut child = Command::new("dockerd")
             .args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")])
             .args(["--host", &format!("unix://{}", at("docker.sock"))])
-            .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-masq=false"])
+            .args(["--bridge", &self.bridge, "--iptables=false", "--ip6tables=false", "--ip-masq=false"])
             .stdin(Stdio::null())
             .stdout(out.try_clone().unwrap())
             .stderr(out)
@@ -86,5 +90,12 @@ impl OwnEngine {
 impl Drop for OwnEngine {
     fn drop(&mut self) {
         self.stop();
+        ip(&["link", "delete", &self.bridge]);
     }
+}
+
+fn ip(arguments: &[&str]) {
+    let output = Command::new("ip").args(arguments).output().expect("these tests need `ip`, as root: run `make setup`");
+    // A panic while another one is on its way would hide that.
+    assert!(output.status.success() || thread::panicking(), "ip {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
