@@ -109,7 +109,8 @@ pub fn continuation(view: &View, turn: TurnId) -> Continuation {
             Continuation::Restored { taken, told }
         }
         (SandboxOrigin::Rebuilt { taken }, _) => Continuation::SnapshotLost { taken },
-        (SandboxOrigin::Claimed | SandboxOrigin::Started, Some(_)) => Continuation::Replaced,
+        // A turn that got no sandbox lost none either.
+        (SandboxOrigin::Claimed | SandboxOrigin::Started, Some(_)) if seen.sandbox.is_some() => Continuation::Replaced,
         (SandboxOrigin::Kept | SandboxOrigin::Claimed | SandboxOrigin::Started, _) => Continuation::Seamless,
     }
 }
