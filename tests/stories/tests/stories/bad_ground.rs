@@ -159,12 +159,5 @@ fn private_key() -> &'static str {
 
 /// Docker's own command line; what it printed.
 pub async fn docker(arguments: &[&str]) -> String {
-    let mut command = Command::new("docker");
-    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-    if std::env::var_os("DOCKER_API_VERSION").is_none() {
-        command.env("DOCKER_API_VERSION", "1.41");
-    }
-    let output = tokio::time::timeout(LIMIT, command.output()).await.expect("docker did not end").unwrap();
-    assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    crate::hold::docker(arguments).await.unwrap().trim().to_owned()
 }

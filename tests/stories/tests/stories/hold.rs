@@ -72,9 +72,24 @@ async fn container_of(thread: &Thread<'_>, session: &str, turn: u32) -> Result<S
 
 /// Runs `docker`; its output, where it succeeded.
 pub async fn docker(arguments: &[&str]) -> Result<String> {
-    let mut command = Command::new("docker");
-    command.args(arguments).env("DOCKER_API_VERSION", std::env::var("DOCKER_API_VERSION").unwrap_or_else(|_| "1.41".to_owned()));
-    run(command).await.with_context(|| format!("docker {}", arguments.first().unwrap_or(&"")))
+    let answered = async {
+        loop {
+            let mut command = Command::new("docker");
+            command.args(arguments).env("DOCKER_API_VERSION", std::env::var("DOCKER_API_VERSION").unwrap_or_else(|_| "1.41".to_owned()));
+            match run(command).await {
+                // A snapshot is being taken: nothing runs in there until it is.
+                Err(error)
+                    if arguments.first() == Some(&"exec")
+                        && ["paused", "received 409"].iter().any(|sign| error.to_string().contains(sign)) =>
+                {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                other => return other,
+            }
+        }
+    };
+    let words = || format!("docker {}", arguments.join(" "));
+    tokio::time::timeout(LIMIT, answered).await.with_context(words)?.with_context(words)
 }
 
 /// Runs a shell line on the host.
@@ -89,8 +104,10 @@ pub async fn host_shell(line: &str) -> Result<String> {
 async fn run(mut command: Command) -> Result<String> {
     command.stdin(std::process::Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(LIMIT, command.output()).await.context("it took too long")??;
-    ensure!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    // What the engine could not start in a container is told among the output.
+    ensure!(output.status.success(), "{}: {}{said}", output.status, String::from_utf8_lossy(&output.stderr));
+    Ok(said)
 }
 
 /// Makes the scripted model play this for whatever prompt holds the marker.
