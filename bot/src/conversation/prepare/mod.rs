@@ -53,7 +53,7 @@ pub struct Prepared {
     pub reached: Vec<(Phase, Timestamp)>,
 }
 
-/// What is given is not in sync yet: see [`sync`].
+/// What is given is not in sync yet: see [`sync()`].
 pub async fn prepare(app: Arc<App>, record: SessionRecord, prompt: Prompt, before: Before) -> Result<Prepared, TurnFailure> {
     let Some(manifest) = app.manifest(&record.repo) else { return Err(no_manifest(&record)) };
     let obtained = async {
