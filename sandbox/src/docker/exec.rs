@@ -24,10 +24,10 @@ const MARK: &str = "LONGSHORE_EXEC";
 const WRAPPER: &str =
     "[ ! -r /run/longshore/env ] || . /run/longshore/env; unset LONGSHORE_AGENT; s=$1; shift; exec timeout -k 5 \"$s\" \"$@\"";
 
-/// Kills all processes that bear the mark, in rounds, because they may be forking. It forks nothing itself, so that it works at the limit of
+/// Kills all processes that bear the mark, in rounds, because they may be forking and take a moment to die. It forks nothing itself, so that it works at the limit of
 /// processes too. Status 9: some would not go.
 const KILLER: &str = r#"
-for round in 1 2 3 4 5; do
+for ((round = 0; round < 200; round++)); do
     found=
     for process in /proc/[0-9]*; do
         variables=()
