@@ -9,6 +9,7 @@ use std::{
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
+use http::StatusCode;
 use hyper::body::{Body as _, Frame, SizeHint};
 
 /// Why a body did not come to its end.
@@ -22,6 +23,15 @@ pub(crate) enum BodyError {
     Encoding,
     #[error("broken off")]
     Broken(#[source] axum::BoxError),
+}
+
+impl BodyError {
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Stalled(_) | Self::Encoding | Self::Broken(_) => StatusCode::BAD_REQUEST,
+        }
+    }
 }
 
 /// May be polled after its end, so that whoever reads on after an error need not know how far another came.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use longshore_session::SandboxId;
 
 use crate::{Pass, SandboxToken, gateway::Shared};
@@ -32,6 +32,14 @@ pub(crate) enum Turned {
 }
 
 impl Turned {
+    /// The proxy has a status of its own for the first.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Unknown => StatusCode::UNAUTHORIZED,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        }
+    }
+
     pub fn message(self) -> &'static str {
         match self {
             Self::Unknown => "longshore: this request carries no token that is valid for this sandbox",

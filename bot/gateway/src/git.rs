@@ -81,11 +81,7 @@ impl Refusal {
 
 impl From<Turned> for Refusal {
     fn from(turned: Turned) -> Self {
-        let status = match turned {
-            Turned::Unknown => StatusCode::UNAUTHORIZED,
-            Turned::TooMany => StatusCode::TOO_MANY_REQUESTS,
-        };
-        Self::new(status, turned.message().trim_start_matches("longshore: "))
+        Self::new(turned.status(), turned.message().trim_start_matches("longshore: "))
     }
 }
 

@@ -11,9 +11,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    ToolCall, ToolRight, Verdict,
-    body::{self, BodyError},
-    door::{Entry, Peer, Turned},
+    ToolCall, ToolRight, Verdict, body,
+    door::{Entry, Peer},
     gateway::Shared,
 };
 
@@ -47,13 +46,7 @@ async fn tool(State(shared): State<Arc<Shared>>, Extension(peer): Extension<Peer
     let (parts, body) = request.into_parts();
     let entry = match shared.enter(&parts.headers, &header::AUTHORIZATION, peer) {
         Ok(entry) => entry,
-        Err(turned) => {
-            let status = match turned {
-                Turned::Unknown => StatusCode::UNAUTHORIZED,
-                Turned::TooMany => StatusCode::TOO_MANY_REQUESTS,
-            };
-            return (status, turned.message()).into_response();
-        }
+        Err(turned) => return (turned.status(), turned.message()).into_response(),
     };
     // The place among the open requests is held until the answer is made.
     let Entry { pass, slot: _slot } = entry;
@@ -63,10 +56,7 @@ async fn tool(State(shared): State<Arc<Shared>>, Extension(peer): Extension<Peer
     let limits = &shared.config.limits;
     let body = match body::gather(body, limits.hook_request, limits.stall).await {
         Ok(body) => body,
-        Err(error) => {
-            let status = if matches!(error, BodyError::TooLarge(_)) { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
-            return (status, format!("longshore: the question could not be read: {error}")).into_response();
-        }
+        Err(error) => return (error.status(), format!("longshore: the question could not be read: {error}")).into_response(),
     };
     let question: Question = match serde_json::from_slice(&body) {
         Ok(question) => question,

@@ -10,8 +10,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Pass, ToolResult, ToolRight, ToolSpec,
-    body::{self, BodyError},
+    Pass, ToolResult, ToolRight, ToolSpec, body,
     door::{Entry, Peer, Turned},
     gateway::Shared,
 };
@@ -56,11 +55,7 @@ async fn message(State(shared): State<Arc<Shared>>, Extension(peer): Extension<P
     let entry = match shared.enter(&parts.headers, &header::AUTHORIZATION, peer) {
         Ok(entry) => entry,
         Err(turned) => {
-            let status = match turned {
-                Turned::Unknown => StatusCode::UNAUTHORIZED,
-                Turned::TooMany => StatusCode::TOO_MANY_REQUESTS,
-            };
-            let mut response = refusal(status, REFUSED, turned.message());
+            let mut response = refusal(turned.status(), REFUSED, turned.message());
             if turned == Turned::Unknown {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"longshore\""));
             }
@@ -82,10 +77,7 @@ async fn message(State(shared): State<Arc<Shared>>, Extension(peer): Extension<P
     let limits = &shared.config.limits;
     let body = match body::gather(body, limits.mcp_request, limits.stall).await {
         Ok(body) => body,
-        Err(error) => {
-            let status = if matches!(error, BodyError::TooLarge(_)) { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
-            return refusal(status, INVALID_REQUEST, format!("the message could not be read: {error}"));
-        }
+        Err(error) => return refusal(error.status(), INVALID_REQUEST, format!("the message could not be read: {error}")),
     };
     let answer = match serde_json::from_slice::<Value>(&body) {
         Err(error) => return refusal(StatusCode::BAD_REQUEST, PARSE_ERROR, format!("not JSON: {error}")),
