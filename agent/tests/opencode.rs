@@ -12,7 +12,7 @@ use longshore_agent::{
 };
 use longshore_session::{PromptId, TurnId};
 use tokio::time::Instant;
-use world::{Process, World};
+use world::{Process, World, eventually};
 
 /// No step of any test takes longer on a machine that works.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -263,9 +263,7 @@ async fn the_hook_holds_changes_and_refuses_tool_calls_also_of_subagents() {
     world.wait_for_next_question(0, "write").await;
     world.leave_hook(true);
     let asked = world.questions().len();
-    while world.questions().len() < asked + 2 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually(|| world.questions().len() >= asked + 2, "further questions to the hook that is away").await;
     assert!(!file("held.txt").exists());
     world.leave_hook(false);
     world.close(&[]);
@@ -325,11 +323,7 @@ async fn a_primed_agent_is_quick_and_shows_nothing_of_the_priming() {
     let primed = begun.elapsed();
     assert_eq!(world.prompts_seen(), ["Say ok."]);
     // Its title is asked for beside the prompt, and may come later.
-    let deadline = Instant::now() + LIMIT;
-    while world.titles() == 0 {
-        assert!(Instant::now() < deadline, "no title was asked for");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually(|| world.titles() > 0, "a title").await;
     let cursor = cursor.max(agent.pass_over());
     drop(agent);
 

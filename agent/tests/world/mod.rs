@@ -100,13 +100,7 @@ impl World {
     }
 
     pub async fn wait_for_output(&self, generation: &str, text: &str) {
-        for _ in 0..3000 {
-            if std::fs::read_to_string(self.carrier(generation).join("out")).unwrap().contains(text) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!("{text} never came");
+        eventually(|| std::fs::read_to_string(self.carrier(generation).join("out")).unwrap().contains(text), text).await;
     }
 
     pub fn tool_calls(&self) -> Vec<String> {
@@ -141,13 +135,7 @@ impl World {
 
     /// After `before` questions.
     pub async fn wait_for_next_question(&self, before: usize, tool: &str) {
-        for _ in 0..3000 {
-            if self.questions().iter().skip(before).any(|(asked, _)| asked == tool) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!("nobody asked about {tool}");
+        eventually(|| self.questions().iter().skip(before).any(|(asked, _)| asked == tool), &format!("a question about {tool}")).await;
     }
 
     /// What the tools of the last turn answered, as the model was told.
@@ -173,6 +161,17 @@ impl World {
     pub fn assert_all_authorized(&self) {
         assert_eq!(self.model.log().unauthorized, 0);
     }
+}
+
+/// Waits for what other processes bring about. `what` is for the words of the failure.
+pub async fn eventually(mut holds: impl FnMut() -> bool, what: &str) {
+    for _ in 0..3000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("never came: {what}");
 }
 
 impl Process {

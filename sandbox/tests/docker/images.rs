@@ -377,9 +377,12 @@ fn a_builds_container_comes_after_those_of_sessions() {
         let (id, log, progress) = (build.sandbox.clone(), build.log.clone(), build.progress.clone());
         let builder = builder(&fixture);
         let (outcome, limits) = tokio::join!(builder.build(build, &ANSWERS), async {
-            while progress.at() != Some(BuildStep::Setup) {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+            let begun = async {
+                while progress.at() != Some(BuildStep::Setup) {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(120), begun).await.expect("the build comes to its setup");
             let format = "{{.HostConfig.CpuShares}} {{.HostConfig.Memory}}";
             let limits = docker(&["inspect", "--format", format, &fixture.container(&id)]);
             fixture.run(&id, "touch go").await;
