@@ -21,6 +21,8 @@ use longshore_session::{RepositoryManifest, SandboxId, TurnId};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::stage;
+
 /// The same as the service's own: each namespace has an address of its own.
 const PORT: u16 = 7353;
 /// What the harness's configuration names.
@@ -183,6 +185,16 @@ impl HandSandbox {
         self.agent.start_session(self.conversation(resume)).await?;
         self.agent.prompt(TurnId(turn), &[ContentBlock::Text(text.to_owned())])?;
         Ok(())
+    }
+
+    /// Asks something new, and waits for the answer. Gives when the words reached the model, in milliseconds of the wall clock.
+    pub async fn ask(&mut self, harness: &Harness) -> Result<i64> {
+        let (text, mark) = stage::question();
+        let from = harness.model().requests().len();
+        self.prompt(1, &text, None).await?;
+        let reached = stage::model_request(harness, from, &mark).await?;
+        self.answered(1).await?;
+        Ok(reached)
     }
 
     fn conversation(&self, resume: Option<AgentSessionId>) -> StartSession {

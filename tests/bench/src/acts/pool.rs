@@ -68,15 +68,10 @@ async fn by_hand(harness: &Harness, hand: &ByHand) -> Result<(f64, f64)> {
     let begun = stage::now_ms();
     let mut sandbox = hand.pooled(&image, &manifest).await?;
     let made = stage::span(begun, stage::now_ms());
-    let (text, mark) = stage::question();
-    let from = harness.model().requests().len();
     let measured = async {
         let begun = stage::now_ms();
         hand.engine.resume(&sandbox.id).await?;
-        sandbox.prompt(1, &text, None).await?;
-        let reached = stage::model_request(harness, from, &mark).await?;
-        sandbox.answered(1).await?;
-        anyhow::Ok(stage::span(begun, reached))
+        anyhow::Ok(stage::span(begun, sandbox.ask(harness).await?))
     };
     let measured = measured.await;
     hand.remove(&sandbox.id).await?;

@@ -100,19 +100,11 @@ pub fn tell_parts(turn: &TurnReport, figure: &mut Figure) {
 async fn cold_by_hand(harness: &Harness, hand: &ByHand) -> Result<f64> {
     let image = harness.image(stage::REPOSITORY).await?;
     let manifest = stage::manifest()?;
-    let (text, mark) = stage::question();
-    let from = harness.model().requests().len();
     let begun = stage::now_ms();
     let mut sandbox = hand.start(&image, &manifest).await?;
-    let measured = async {
-        sandbox.prompt(1, &text, None).await?;
-        let reached = stage::model_request(harness, from, &mark).await?;
-        sandbox.answered(1).await?;
-        anyhow::Ok(stage::span(begun, reached))
-    };
-    let measured = measured.await;
+    let reached = sandbox.ask(harness).await;
     hand.remove(&sandbox.id).await?;
-    measured
+    Ok(stage::span(begun, reached?))
 }
 
 /// How often Slack is called for one whole turn, from the mention to the last change of the card.
