@@ -366,8 +366,7 @@ pub struct Wanted<'a> {
 /// What the image before lets a new one be. The floors are there so that noise is no fault.
 fn bounds(section: &ImageSection, before: &ImageRecord) -> Bounds {
     let most_bytes = |bytes: u64| {
-        let grown = Duration::from_secs(bytes).mul_f64(section.max_growth).as_secs();
-        grown.max(bytes.saturating_add(section.growth_floor_mb.saturating_mul(1_000_000)))
+        ((bytes as f64 * section.max_growth) as u64).max(bytes.saturating_add(section.growth_floor_mb.saturating_mul(1_000_000)))
     };
     let longest = |start: Duration| start.mul_f64(section.max_start_ratio).max(Duration::from_secs(section.start_floor_s));
     Bounds {
