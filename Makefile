@@ -37,7 +37,7 @@ test: setup ## Everything that is tested
 	SEED=$${SEED:-1} $(WITHOUT_MODEL) $(PROGRAMS)/demo-check
 
 bench: setup ## Measure how quickly it answers and what it costs, against floors (BENCH_ONLY=figure,figure; PROFILE=release)
-	@$(CARGO) build --locked --profile $(or $(PROFILE),dev) -p longshore -p longshore-bench
+	@$(CARGO) build --locked --profile $(or $(PROFILE),dev) --workspace --all-targets
 	@$(WITHOUT_MODEL) $(or $(CARGO_TARGET_DIR),target)/$(patsubst dev,debug,$(or $(PROFILE),dev))/bench
 
 fmt: ## Format the code
