@@ -376,7 +376,7 @@ impl Agent {
         }
     }
 
-    /// Decides on what was asked for and is held, and on what will be asked for.
+    /// Decides on what was asked for and is held, and on what will be asked for. What could not be answered stays held.
     pub fn permit(&mut self, permissions: Permissions) -> Result<(), AgentError> {
         self.permissions = permissions;
         let consent = match permissions {
@@ -384,8 +384,9 @@ impl Agent {
             Permissions::Refused => Consent::No,
             Permissions::Held => return Ok(()),
         };
-        for (id, method, params) in std::mem::take(&mut self.held) {
-            self.carrier.send(&wire::answer(id, &method, &params, consent))?;
+        while let Some((id, method, params)) = self.held.first() {
+            self.carrier.send(&wire::answer(id.clone(), method, params, consent))?;
+            self.held.remove(0);
         }
         Ok(())
     }

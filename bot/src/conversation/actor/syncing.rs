@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use longshore_agent::Permissions;
 use longshore_sandbox::SandboxState;
-use longshore_session::{Checkout, Command, Prompt, SandboxId, TurnFailure, TurnId};
+use longshore_session::{Checkout, Command, Prompt, SandboxId, TurnFailure, TurnId, Writes};
 use tracing::Instrument;
 
-use super::{Actor, Done, turn::Tried};
+use super::{Actor, Done, Link, turn::Tried};
 use crate::conversation::prepare;
 
 impl Actor {
@@ -60,10 +61,26 @@ impl Actor {
         false
     }
 
-    /// Sets the gate of the session's sandbox to what is stored.
-    pub(super) fn tell_gate(&self) {
-        if let Some(sandbox) = &self.sandbox {
-            self.app.gates.set(sandbox, self.state.writes());
+    /// Sets the gate of the session's sandbox to what is stored, and answers an agent that asks by the protocol and not by our hook.
+    pub(super) fn tell_gate(&mut self) {
+        let writes = self.state.writes();
+        if let Link::Ready { agent, sandbox } = &mut self.link
+            && let Err(error) = agent.permit(permissions(&writes))
+        {
+            // What is not answered stays held: the next thing that is stored tells it again.
+            tracing::warn!(%sandbox, %error, "the agent cannot be told what it may do");
         }
+        if let Some(sandbox) = &self.sandbox {
+            self.app.gates.set(sandbox, writes);
+        }
+    }
+}
+
+/// What an agent without our hook is answered.
+pub(super) fn permissions(writes: &Writes) -> Permissions {
+    match writes {
+        Writes::Allowed => Permissions::Granted,
+        Writes::Held => Permissions::Held,
+        Writes::Refused(_) => Permissions::Refused,
     }
 }

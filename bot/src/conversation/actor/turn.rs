@@ -9,7 +9,7 @@ use longshore_session::{Activity, AgentCursor, Command, Phase, Prompt, SandboxId
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::{Actor, Batch, Done, Link};
+use super::{Actor, Batch, Done, Link, syncing::permissions};
 use crate::{
     conversation::{
         agent_words,
@@ -272,7 +272,7 @@ impl Actor {
 
     pub(super) async fn attach(&self, sandbox: &SandboxId) -> Result<Agent, AgentError> {
         let cursor = self.cursor.as_ref().filter(|cursor| cursor.sandbox == *sandbox).map_or(Cursor::START, |cursor| Cursor(cursor.offset));
-        prepare::take_up(&self.app, sandbox, cursor).await
+        prepare::take_up(&self.app, sandbox, cursor, permissions(&self.state.writes())).await
     }
 
     /// False where no agent has the turn.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longshore_agent::{Agent, AgentError, AgentSessionId, AgentSettings, Carrier, Cursor, StartSession};
+use longshore_agent::{Agent, AgentError, AgentSessionId, AgentSettings, Carrier, Cursor, Permissions, StartSession};
 use longshore_sandbox::{EngineError, ImageRef};
 use longshore_session::{Memory, RepositoryManifest, SandboxId, SandboxOrigin, SessionRecord, SnapshotRecord, TurnFailure, TurnId};
 
@@ -69,7 +69,7 @@ pub async fn restore(
 
 /// Has the agent take up its conversation, while there is still another way if it does not come up. Whoever attaches next finds that done.
 async fn resume(app: &App, sandbox: &SandboxId, conversation: Option<&str>) -> Result<Memory, AgentError> {
-    let mut agent = take_up(app, sandbox, Cursor::START).await?;
+    let mut agent = take_up(app, sandbox, Cursor::START, Permissions::Held).await?;
     let ended = async {
         let exit = app.engine.wait(sandbox).await;
         AgentError::Faulty(exit.words())
@@ -94,13 +94,14 @@ async fn resume(app: &App, sandbox: &SandboxId, conversation: Option<&str>) -> R
     }
 }
 
-/// The agent of a sandbox, read from there on.
-pub async fn take_up(app: &App, sandbox: &SandboxId, cursor: Cursor) -> Result<Agent, AgentError> {
+/// The agent of a sandbox, read from there on. `permissions` are for one that asks for them in place of our hook.
+pub async fn take_up(app: &App, sandbox: &SandboxId, cursor: Cursor, permissions: Permissions) -> Result<Agent, AgentError> {
     let limits = &app.config.limits;
     let settings = AgentSettings {
         start_limit: Duration::from_secs(limits.agent_start_seconds),
         silence_limit: Duration::from_secs(limits.silence_seconds),
         secrets: vec![app.sandboxes.token(sandbox).expose().to_owned()],
+        permissions,
         ..AgentSettings::default()
     };
     let carrier = Carrier::open(&app.engine.carrier(sandbox).folder)?;

@@ -176,6 +176,58 @@ async fn failing(harness: &Harness) -> Result<()> {
     Ok(())
 }
 
+/// An agent without our hook, which asks for permission by the protocol. It writes `/workspace/asked.txt` if it may.
+const ASKING_AGENT: &str = r#"#!/bin/bash
+answer() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$1" "$2"; }
+say() { printf '{"jsonrpc":"2.0","method":"session/update","params":{"sessionId":"ses_1","update":{"sessionUpdate":"agent_message_chunk","content":{"type":"text","text":"%s"}}}}\n' "$1"; }
+ask() { printf '{"jsonrpc":"2.0","id":"%s","method":"session/request_permission","params":{"sessionId":"ses_1","toolCall":{"toolCallId":"c1","kind":"%s"},"options":[{"optionId":"yes","name":"Yes","kind":"allow_once"},{"optionId":"no","name":"No","kind":"reject_once"}]}}\n' "$1" "$2"; }
+while IFS= read -r line; do
+    [[ $line =~ \"id\":(\"[^\"]*\"|[0-9]+) ]] && id="${BASH_REMATCH[1]}"
+    case "$line" in
+        *'"method":"initialize"'*) answer "$id" '{"protocolVersion":1,"agentCapabilities":{"loadSession":false,"promptCapabilities":{"image":false}}}' ;;
+        *'"method":"session/new"'*) answer "$id" '{"sessionId":"ses_1"}' ;;
+        *'"method":"session/prompt"'*) prompt="$id"; ask may-read read; ask may-write edit ;;
+        *'"id":"may-read"'*) say 'I may read. ' ;;
+        *'"id":"may-write"'*'"yes"'*) echo x >/workspace/asked.txt; say 'I wrote.'; answer "$prompt" '{"stopReason":"end_turn"}' ;;
+        *'"id":"may-write"'*) say 'I was refused.'; answer "$prompt" '{"stopReason":"end_turn"}' ;;
+        *'"method"'*'"id"'*) answer "$id" '{}' ;;
+    esac
+done
+"#;
+
+#[test]
+fn an_agent_without_the_hook_waits_for_the_sync_by_the_protocols_permissions() {
+    let manifest = format!(
+        "repository = \"acme/storefront\"\ndescription = \"The online shop.\"\n[image]\nsetup_root = ['''\ncat >/usr/local/bin/opencode <<'END'\n{ASKING_AGENT}END\n''']\n"
+    );
+    let mut options = Options::samples(&["acme/storefront"]);
+    options.manifests.insert("acme/storefront".to_owned(), manifest);
+    tell_alone(options, async |harness: &Harness| {
+        let hold = harness.github.hold(Route::Git);
+        let thread = Thread::open(harness, "U0ANA", ROOM, "@longshore ask first, in acme/storefront")?;
+        let said = async {
+            while !format!("{:?}", thread.events().await?).contains("I may read.") {
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(SOON, said).await.with_context(|| thread.text())??;
+        let container = container(&thread, 1).await?;
+        ensure!(!is_synced(&thread, 1).await? && !is_written(&container, "asked").await, "{}", thread.text());
+
+        // What was asked of one service is answered by the next one.
+        harness.service.kill().await?;
+        harness.service.start().await?;
+        drop(hold);
+        thread.done(1).await?;
+        thread.shows("I wrote.").await?;
+        ensure!(is_written(&container, "asked").await);
+        let branch = thread.session().await?.branch;
+        ensure!(harness.github.branch_head("acme/storefront", &branch).await?.is_some(), "{}", thread.text());
+        Ok(())
+    });
+}
+
 #[test]
 fn a_manifests_rules_refuse_change_and_annotate_tool_calls_and_the_log_says_so() {
     tell_alone(one_sample().unwrap(), async |harness: &Harness| {
