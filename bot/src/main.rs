@@ -22,7 +22,7 @@ mod thread;
 mod tools;
 mod warmup;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -63,6 +63,9 @@ enum Verb {
     /// Measure how well repositories are worked out, over labelled requests; or show what was learnt
     Classify(ClassifyArgs),
 }
+
+/// What threads get to end by themselves when all else is over.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
 
 #[derive(Args)]
 struct ConfigArg {
@@ -126,7 +129,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&anyhow::Error::new(error).context("cannot start the runtime")),
     };
-    match runtime.block_on(run(cli.command)) {
+    let ended = runtime.block_on(run(cli.command));
+    // Not dropped, which would wait for whatever a thread is still busy with: a host name that nobody resolves, a disk that hangs.
+    runtime.shutdown_timeout(LAST_MOMENT);
+    match ended {
         Ok(code) => code,
         Err(error) => failed(&error),
     }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use longshore_api::{Api, ApiToken, Asked, Builds, PageKeys, Reported, Told};
 use longshore_classifier::{Classifier, RoutingRules};
 use longshore_gateway::{EgressRule, Gateway, GatewayConfig, GatewayParts, GitUpstream, LlmUpstream, Unlimited};
@@ -21,7 +21,7 @@ use longshore_session::{AskState, Clock, RepoName, RepositoryManifest, Store, Sy
 use longshore_slack::{AppToken, BotToken, SigningSecret, SlackClient, SlackConfig, SlackHttpConfig, SocketMode, http_router};
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::{Notify, watch},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -46,10 +46,45 @@ use crate::{
     warmup::{self, Warmth, Warmups},
 };
 
-/// What is still running then goes on in its sandbox, and is taken up at the next start.
-const LEAVE_BY: Duration = Duration::from_secs(10);
+/// What is still running then goes on in its sandbox, and is taken up at the next start. With what the runtime takes to end, the process is out
+/// within ten seconds.
+const LEAVE_BY: Duration = Duration::from_secs(6);
 
+/// Serves until the process is told to stop, also where that comes in the middle of the start.
 pub async fn serve(file: &Path) -> Result<()> {
+    let mut stop = StopSignals::listen()?;
+    let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let socket = tokio::select! {
+        biased;
+        () = stop.told() => None,
+        started = Box::pin(start(file, &shutdown, &tasks)) => {
+            let socket = started?;
+            stop.told().await;
+            socket
+        }
+    };
+    tracing::info!("stopping: running turns go on in their sandboxes");
+    shutdown.cancel();
+    tasks.close();
+    let left = async {
+        if let Some(socket) = socket {
+            socket.closed().await;
+        }
+        tasks.wait().await;
+    };
+    tokio::select! {
+        () = left => tracing::info!("everything is stored; leaving"),
+        () = tokio::time::sleep(LEAVE_BY) => {
+            // Slack, GitHub or the engine keep something waiting. What it would have led to is owed in the log.
+            tracing::warn!(tasks = tasks.len(), "leaving with work under way; the next start takes it up");
+        }
+        () = stop.told() => tracing::warn!(tasks = tasks.len(), "told again to stop: leaving at once; the next start takes up what is under way"),
+    }
+    Ok(())
+}
+
+/// The Socket Mode connection, where Slack is reached by one.
+async fn start(file: &Path, shutdown: &CancellationToken, tasks: &TaskTracker) -> Result<Option<SocketMode>> {
     let config = Config::read(file)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let manifests = manifests(&config)?;
@@ -64,7 +99,6 @@ pub async fn serve(file: &Path) -> Result<()> {
     let bot = slack.auth_test().await.context("Slack does not take the bot token (`longshore doctor` says more)")?;
     tracing::info!(team = %bot.team, user = %bot.identity.user, "the bot is known to Slack");
 
-    let shutdown = CancellationToken::new();
     let small_model = config.model.classifier.as_deref().unwrap_or(&config.model.agent);
     let offered = config.model.models();
     let models = Models { agent: &config.model.agent, offered: &offered, small: small_model, sight: config.model.sight() };
@@ -98,7 +132,7 @@ pub async fn serve(file: &Path) -> Result<()> {
         outbox,
         conversations: Conversations::default(),
         easel: Easel::default(),
-        tasks: TaskTracker::new(),
+        tasks: tasks.clone(),
         shutdown: shutdown.clone(),
         people: People::default(),
         threads: dispatch::Threads::default(),
@@ -148,20 +182,7 @@ pub async fn serve(file: &Path) -> Result<()> {
         }
     };
     tracing::info!(http = %app.config.http.listen, "longshore is serving");
-    stop_signal().await?;
-    tracing::info!("stopping: running turns go on in their sandboxes");
-    shutdown.cancel();
-    app.tasks.close();
-    let left = async {
-        if let Some(socket) = socket {
-            socket.closed().await;
-        }
-        app.tasks.wait().await;
-    };
-    if tokio::time::timeout(LEAVE_BY, left).await.is_err() {
-        tracing::warn!(tasks = app.tasks.len(), "leaving with work under way; the next start takes it up");
-    }
-    Ok(())
+    Ok(socket)
 }
 
 /// The repositories that are served, with everything in their manifests checked that can be without asking anybody.
@@ -502,13 +523,25 @@ async fn follow_socket(mut connected: watch::Receiver<usize>, ready: watch::Send
     }
 }
 
-async fn stop_signal() -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        Some(()) = terminate.recv() => Ok(()),
-        Some(()) = interrupt.recv() => Ok(()),
-        else => bail!("signals cannot be received"),
+/// What tells the process to stop. Heard from the first moment on: as a container's first process it would not be ended by them otherwise.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> Result<Self> {
+        let listen = |kind| signal(kind).context("signals cannot be received");
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// Returns at the next one.
+    async fn told(&mut self) {
+        tokio::select! {
+            Some(()) = self.terminate.recv() => {}
+            Some(()) = self.interrupt.recv() => {}
+            else => std::future::pending().await,
+        }
     }
 }
 

@@ -18,6 +18,7 @@ mod writer;
 
 use std::{
     fs::File,
+    io::Write as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
@@ -45,8 +46,12 @@ const IDLE_READERS: usize = 4;
 /// Why something could not be stored or read.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    #[error("another longshore works on {}: stop it first, or give this one a data folder of its own", .0.display())]
-    InUse(PathBuf),
+    #[error("another longshore{} works on {}: stop it first, or give this one a data folder of its own", process(*.by), folder.display())]
+    InUse {
+        folder: PathBuf,
+        /// Its process, where it says so.
+        by: Option<u32>,
+    },
     #[error("cannot use the data folder {}: {reason}", path.display())]
     Folder { path: PathBuf, reason: String },
     #[error("the disk that holds {} is full: make room, the service goes on by itself", .0.display())]
@@ -59,6 +64,10 @@ pub enum StoreError {
     Database { path: PathBuf, reason: String },
     #[error("the store is shut down")]
     Closed,
+}
+
+fn process(id: Option<u32>) -> String {
+    id.map(|id| format!(" (process {id})")).unwrap_or_default()
 }
 
 /// Which database.
@@ -88,6 +97,27 @@ struct Inner {
 #[derive(Debug)]
 struct FolderLock(File);
 
+impl FolderLock {
+    /// The lock is the system's and not the file itself: what a killed service leaves lying about keeps nobody out.
+    fn take(folder: &Path) -> Result<Self, StoreError> {
+        let unusable = |reason: std::io::Error| StoreError::Folder { path: folder.to_owned(), reason: reason.to_string() };
+        let path = folder.join("lock");
+        // Not truncated before it is ours: it says whose it is.
+        let mut file = File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(unusable)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => {
+                let by = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+                return Err(StoreError::InUse { folder: folder.to_owned(), by });
+            }
+            Err(std::fs::TryLockError::Error(error)) => return Err(unusable(error)),
+        }
+        // For whoever is refused. On a full disk the lock still counts, nameless.
+        let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        Ok(Self(file))
+    }
+}
+
 impl Drop for FolderLock {
     fn drop(&mut self) {
         // Closing alone would not do where another thread is just starting a program: until that has replaced itself, it holds a copy of the
@@ -101,18 +131,13 @@ impl Store {
     pub fn open(folder: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let unusable = |reason: std::io::Error| StoreError::Folder { path: folder.to_owned(), reason: reason.to_string() };
         std::fs::create_dir_all(folder.join("sessions")).map_err(unusable)?;
-        let lock = File::create(folder.join("lock")).map_err(unusable)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => return Err(StoreError::InUse(folder.to_owned())),
-            Err(std::fs::TryLockError::Error(error)) => return Err(unusable(error)),
-        }
+        let lock = FolderLock::take(folder)?;
         let central = Writer::start("store-central", folder.to_owned())?;
         let sessions =
             (0..SESSION_WRITERS).map(|n| Writer::start(&format!("store-{n}"), folder.to_owned())).collect::<Result<Vec<_>, _>>()?;
         // Opened once here, so that a wrong schema or a damaged file is said at start and not at the first mention.
         schema::open(folder, &Database::Central)?;
-        let inner = Inner { folder: folder.to_owned(), clock, central, sessions, readers: Mutex::new(Vec::new()), _lock: FolderLock(lock) };
+        let inner = Inner { folder: folder.to_owned(), clock, central, sessions, readers: Mutex::new(Vec::new()), _lock: lock };
         Ok(Self { inner: Arc::new(inner) })
     }
 

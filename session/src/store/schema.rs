@@ -71,3 +71,6 @@ pub(super) fn store_error(path: &Path, error: &rusqlite::Error) -> StoreError {
         _ => StoreError::Database { path, reason },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,7 +93,19 @@ async fn a_lane_is_handled_in_order_and_a_dead_handlers_claim_comes_back() {
 async fn a_second_service_on_the_same_folder_is_refused() {
     let bench = bench();
     let second = Store::open(bench.folder.path(), Arc::new(bench.clock.clone()));
-    assert!(matches!(second, Err(StoreError::InUse(_))));
+    assert!(matches!(second, Err(StoreError::InUse { by: Some(by), .. }) if by == std::process::id()), "{second:?}");
+    let error = Store::open(bench.folder.path(), Arc::new(bench.clock.clone())).unwrap_err().to_string();
+    assert!(error.contains(&format!("(process {})", std::process::id())), "{error}");
+}
+
+#[tokio::test]
+async fn a_lock_that_a_killed_service_left_keeps_nobody_out() {
+    let folder = tempfile::tempdir().unwrap();
+    // A process that is not there, or is something else by now.
+    std::fs::write(folder.path().join("lock"), "123456789\n").unwrap();
+    let store = Store::open(folder.path(), Arc::new(ManualClock::at(Timestamp(1))));
+    assert!(store.is_ok(), "{store:?}");
+    assert_eq!(std::fs::read_to_string(folder.path().join("lock")).unwrap(), format!("{}\n", std::process::id()));
 }
 
 #[tokio::test]
@@ -176,7 +188,7 @@ fn reopen(folder: &Path, clock: &ManualClock) -> Store {
     loop {
         match Store::open(folder, Arc::new(clock.clone())) {
             Ok(store) => return store,
-            Err(StoreError::InUse(_)) if std::time::Instant::now() < deadline => std::thread::yield_now(),
+            Err(StoreError::InUse { .. }) if std::time::Instant::now() < deadline => std::thread::yield_now(),
             Err(error) => panic!("{error}"),
         }
     }
@@ -245,7 +257,7 @@ async fn a_database_of_a_newer_version_is_left_alone() {
     drop(connection);
     let error = loop {
         match Store::open(folder.path(), Arc::new(clock.clone())) {
-            Err(StoreError::InUse(_)) => std::thread::yield_now(),
+            Err(StoreError::InUse { .. }) => std::thread::yield_now(),
             other => break other.unwrap_err(),
         }
     };

@@ -20,6 +20,7 @@ mod choosing;
 mod cli;
 mod commanding;
 mod dependencies;
+mod deploys;
 mod direct;
 mod files;
 mod gate;
