@@ -10,7 +10,7 @@ CARGO ?= cargo
 # Programs are run from here: `cargo run -p` would work out the features of that package alone, and build half of everything once more.
 PROGRAMS = $(or $(CARGO_TARGET_DIR),target)/debug
 
-.PHONY: help setup demo demo-check pictures test bench fmt lint stop base-image build
+.PHONY: help setup demo demo-check pictures test faults bench fmt lint stop base-image build
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | while IFS='|' read -r name words; do printf '  make %-11s %s\n' "$$name" "$$words"; done
@@ -35,6 +35,11 @@ test: setup ## Everything that is tested
 	$(CARGO) build --locked --workspace --all-targets
 	$(WITHOUT_MODEL) $(CARGO) test --locked --workspace --no-fail-fast
 	SEED=$${SEED:-1} $(WITHOUT_MODEL) $(PROGRAMS)/demo-check
+
+faults: setup ## Kill the service at every point along its way and look whether anything is lost or doubled (ONLY=text)
+	$(CARGO) build --locked --workspace --bin faults
+	$(CARGO) build --locked --workspace --features longshore/faults --bin longshore-faults
+	@$(WITHOUT_MODEL) $(PROGRAMS)/faults $(if $(ONLY),--only "$(ONLY)",--self-test)
 
 bench: setup ## Measure how quickly it answers and what it costs, against floors (BENCH_ONLY=figure,figure; PROFILE=release)
 	@$(CARGO) build --locked --profile $(or $(PROFILE),dev) --workspace --all-targets

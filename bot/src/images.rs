@@ -19,7 +19,7 @@ use longshore_sandbox::{
     Bound, Bounds, BuildError, BuildOutcome, BuiltImage, CommitSha, ImageBuild, ImageBuilder, ImageRef, Process, Progress, Rebuild,
     Sandbox, Trial, TrialSandbox,
 };
-use longshore_session::{EarlierImage, FallBack, ImageRecord, RepoName, RepositoryManifest, SandboxId, Store, Timestamp};
+use longshore_session::{EarlierImage, FallBack, ImageRecord, RepoName, RepositoryManifest, SandboxId, Store, Timestamp, fault_point};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -193,7 +193,9 @@ async fn try_refresh(app: &Arc<App>, repo: &RepoName, round: Round) -> Result<()
             record.clone()
         })
         .await?;
+    fault_point!("image.begun.after");
     let entry = history::Entry::begin(&app.store, repo).await?;
+    fault_point!("image.entered.after");
     let before = match round {
         Round::Due => record,
         Round::Asked => ImageRecord::default(),
@@ -201,7 +203,11 @@ async fn try_refresh(app: &Arc<App>, repo: &RepoName, round: Round) -> Result<()
     let (outcome, commit) = build(app, &manifest, &before, &entry).await;
     match &outcome {
         Ok(Came::Unchanged | Came::KnownBad(_)) => entry.forget(&app.store).await?,
-        Ok(Came::Built(built)) => entry.promoted(&app.store, built).await?,
+        Ok(Came::Built(built)) => {
+            fault_point!("image.ended.before");
+            entry.promoted(&app.store, built).await?;
+            fault_point!("image.ended.after");
+        }
         Err(failure) => {
             // The rest is what the commands printed, and that is in the build's own log.
             let what = failure.lines().next().unwrap_or_default();
@@ -211,7 +217,14 @@ async fn try_refresh(app: &Arc<App>, repo: &RepoName, round: Round) -> Result<()
         }
     }
     let (now, keep) = (app.clock.now(), app.config.images.keep);
+    let is_new = matches!(outcome, Ok(Came::Built(_)));
+    if is_new {
+        fault_point!("image.promoted.before");
+    }
     app.store.change_image(repo.clone(), move |record| conclude(record, outcome, now, keep)).await?;
+    if is_new {
+        fault_point!("image.promoted.after");
+    }
     Ok(())
 }
 

@@ -4,7 +4,9 @@ mod file;
 
 use std::{sync::Arc, time::Duration};
 
-use longshore_session::{ChannelId, MessageTs, OutboxDraft, OutboxLane, OutboxOwner, OutboxRow, SlackUserId, StoreError};
+use longshore_session::{
+    ChannelId, MessageTs, OutboxDraft, OutboxLane, OutboxOwner, OutboxRow, SlackUserId, StoreError, fault_point, fault_without,
+};
 use longshore_slack::{Detour, Message, Metadata, PostTo, Posted, Priority, SlackError};
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -206,10 +208,13 @@ async fn until_next(app: &App, owner: &OutboxOwner, lane: OutboxLane) -> Result<
 async fn post_now(app: &App, owner: &OutboxOwner) -> Result<Option<Duration>, StoreError> {
     let mut sent_any = false;
     while let Some(row) = app.store.begin_send(owner, OutboxLane::Posts).await? {
+        fault_point!("outbox", row.kind, "claimed");
         match send(app, owner, &row).await {
             Ok(ts) => {
                 sent_any = true;
+                fault_point!("outbox", row.kind, "sent");
                 app.store.sent(owner, row.key.clone(), ts.clone()).await?;
+                fault_point!("outbox", row.kind, "stored");
                 forget_file(app, &row).await;
                 if let OutboxOwner::Session(session) = owner {
                     app.conversations.note(session, Note::Sent { key: row.key, at: app.clock.now() });
@@ -241,8 +246,13 @@ async fn post_now(app: &App, owner: &OutboxOwner) -> Result<Option<Duration>, St
 /// Makes all changes that are due. Gives how long to wait for the next, if there is a next.
 async fn change_now(app: &App, owner: &OutboxOwner) -> Result<Option<Duration>, StoreError> {
     while let Some(row) = app.store.begin_send(owner, OutboxLane::Changes).await? {
+        fault_point!("outbox.change.claimed");
         match change(app, &row).await {
-            Ok(()) => app.store.changed(owner, row).await?,
+            Ok(()) => {
+                fault_point!("outbox.change.sent");
+                app.store.changed(owner, row).await?;
+                fault_point!("outbox.change.stored");
+            }
             Err(SlackError::Refused { code, hint, .. }) => {
                 tracing::warn!(?owner, key = row.key, code, hint, "Slack refuses a change for good");
                 app.store.cannot_send(owner, row.key, code).await?;
@@ -302,6 +312,7 @@ async fn send(app: &App, owner: &OutboxOwner, row: &OutboxRow) -> Result<Option<
 async fn send_to_thread(app: &App, row: &OutboxRow, owed: &Owed) -> Result<Option<MessageTs>, SlackError> {
     // A send that was begun before may have got through: look before posting again.
     if row.attempts > 0
+        && !fault_without!("outbox-reconciliation")
         && let Some(thread) = &owed.thread
         && let Some(ts) = app.slack.find_by_metadata(&owed.channel, thread, &row.key).await?
     {

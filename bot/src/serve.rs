@@ -17,7 +17,7 @@ use longshore_sandbox::{
     DockerConfig, DockerEngine, Engine, ImageBuilder, ImageConfig, ImageRef, Namespace, RegistryConfig, RegistryCredentials, Transport,
 };
 use longshore_scheduler::{CronExpression, Job, run_jobs};
-use longshore_session::{AskState, Clock, RepoName, RepositoryManifest, Store, SystemClock};
+use longshore_session::{AskState, Clock, RepoName, RepositoryManifest, Store, SystemClock, fault_point};
 use longshore_slack::{AppToken, BotToken, SigningSecret, SlackClient, SlackConfig, SlackHttpConfig, SocketMode, http_router};
 use tokio::{
     net::TcpListener,
@@ -155,8 +155,10 @@ async fn start(file: &Path, shutdown: &CancellationToken, tasks: &TaskTracker) -
     serve_http(&app, Arc::clone(&inbox), not_ready, record).await?;
 
     store.release_deliveries().await?;
+    fault_point!("start.released.after");
     app.tasks.spawn(outbox::run(Arc::clone(&app), nudged));
     take_up(&app).await?;
+    fault_point!("start.taken_up.after");
     let leftover = Arc::clone(&app);
     // What the last service was taking when it went away.
     app.tasks.spawn(async move { tidy_snapshots(&leftover).await });
@@ -443,6 +445,7 @@ async fn readmit(app: &Arc<App>) -> Result<()> {
     if !removed.sandboxes.is_empty() || !removed.carriers.is_empty() {
         tracing::info!(sandboxes = removed.sandboxes.len(), carriers = removed.carriers.len(), "swept strays");
     }
+    fault_point!("start.swept.after");
     images::tidy(app).await?;
     for (repo, mut record) in app.store.images().await? {
         let broken_off = record.building_since.take().is_some();

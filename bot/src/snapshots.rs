@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use longshore_sandbox::{EngineError, Exec, ImageRef};
-use longshore_session::{SandboxId, SessionId, SnapshotFacts, SnapshotRecord, Timestamp, TurnId};
+use longshore_session::{SandboxId, SessionId, SnapshotFacts, SnapshotRecord, Timestamp, TurnId, fault_point};
 use tracing::Instrument;
 
 use crate::app::App;
@@ -80,7 +80,9 @@ pub async fn take(app: &Arc<App>, session: &SessionId, moment: Moment) -> Result
     let body = rows.into_iter().find(|row| row.id == moment.sandbox).map(|row| row.body).unwrap_or_default();
     let (taken, begun) = (app.clock.now(), tokio::time::Instant::now());
     let labels = vec![("session".to_owned(), session.to_string()), ("taken".to_owned(), taken.0.to_string())];
+    fault_point!("snapshot.taken.before");
     let snapshot = app.engine.snapshot(&moment.sandbox, labels).await?;
+    fault_point!("snapshot.taken.after");
     if body["image"] == snapshot.image.as_str() {
         return Ok(None);
     }
@@ -97,6 +99,7 @@ pub async fn take(app: &Arc<App>, session: &SessionId, moment: Moment) -> Result
         },
     };
     app.store.put_snapshot(record.clone()).await?;
+    fault_point!("snapshot.recorded.after");
     let (facts, took_ms) = (&record.facts, begun.elapsed().as_millis());
     tracing::info!(through = %facts.through, sandbox = %facts.sandbox, bytes = snapshot.bytes, took_ms, "took a snapshot");
     drop(taking);
@@ -217,7 +220,9 @@ fn beyond(rows: Vec<SnapshotRecord>, live: &HashSet<SessionId>, limits: &Limits)
 
 /// The image first: a record without one is found out, an image without a record takes room. One that a sandbox still runs from stays for now.
 async fn remove(app: &App, row: &SnapshotRecord) -> Result<()> {
+    fault_point!("snapshot.removed.before");
     if remove_image(app, &row.image).await? == Removal::Done {
+        fault_point!("snapshot.removed.after");
         app.store.forget_snapshot(row.image.clone()).await.context("forgetting a snapshot")?;
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 mod clock;
 mod event;
+mod faults;
 mod ids;
 mod repository;
 mod state;
@@ -14,6 +15,7 @@ pub use event::{
     Prompt, PromptFile, PullRequestRef, Question, Said, SandboxOrigin, SavedWork, TakenFile, ToolResult, ToolRuling, TurnFailure,
     TurnOutcome, Unread,
 };
+pub use faults::{FAULT_POINTS, FaultPoint, is_fault_point};
 pub use ids::{
     ChannelId, InvalidId, MessageTs, Person, PromptId, QuestionId, RepoName, SandboxId, SessionId, SlackEventId, SlackUserId, TeamId,
     ThreadKey, TurnId,
@@ -31,3 +33,10 @@ pub use store::{
     StoreError, StoredEvent, Work,
 };
 pub use tool_rules::ToolRule;
+
+/// What the macros [`fault_point!`] and [`fault_without!`] become.
+#[cfg(feature = "faults")]
+#[doc(hidden)]
+pub mod fault {
+    pub use crate::faults::{is_without, reached, reached_in_log};
+}

@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use longshore_session::{ChannelId, Event, RepoName, SessionId, SessionRecord, SlackUserId, Store, StoreError};
+use longshore_session::{ChannelId, Event, RepoName, SessionId, SessionRecord, SlackUserId, Store, StoreError, Work};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
@@ -274,6 +274,7 @@ fn summary(record: &SessionRecord) -> Value {
         "title": record.title,
         "why": record.why,
         "phase": record.phase,
+        "has_work": record.has_work == Work::Some,
         "branch": record.id.branch(),
         "created": record.created,
         "touched": record.touched,

@@ -14,6 +14,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use longshore_session::fault_point;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::json;
@@ -156,8 +157,10 @@ impl Shared {
 
         let mut watch = Watch::begin(self.parts.observer.clone(), pass.sandbox.clone(), model, dialect);
         let ask = Ask { dialect, method: Method::POST, path: dialect.path(), query: parts.uri.query(), headers: &parts.headers, body };
+        fault_point!("model.forwarded.before");
         let response = match self.ask_provider(provider, ask).await {
             Ok(answer) => {
+                fault_point!("model.forwarded.after");
                 watch.answered(answer.status().as_u16());
                 self.llm_answer(provider, answer, Some(watch)).await?
             }

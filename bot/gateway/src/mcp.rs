@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::{Extension, Router, body::Body, extract::State, response::IntoResponse, routing::post};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use longshore_session::fault_point;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -176,6 +177,7 @@ async fn call(shared: &Shared, pass: &Arc<Pass>, mut params: Map<String, Value>)
     tracing::info!(sandbox = %pass.sandbox, tool = %name, "a tool is called");
     // A task of its own: what a tool has begun it brings to its end, also when the agent hangs up.
     let (pass, limit, end) = (pass.clone(), shared.config.limits.tool_call, shared.end.clone());
+    fault_point!("tool.called.before");
     let task = shared.tasks.spawn(async move {
         tokio::select! {
             done = tokio::time::timeout(limit, tools.call(&pass, &name, arguments)) => done.unwrap_or_else(|_| {
@@ -189,6 +191,7 @@ async fn call(shared: &Shared, pass: &Arc<Pass>, mut params: Map<String, Value>)
         tracing::error!(%error, "a tool panicked");
         ToolResult::failed("longshore: the tool failed within the service")
     });
+    fault_point!("tool.called.after");
     Ok(json!({ "content": [{ "type": "text", "text": result.text }], "isError": result.is_error }))
 }
 

@@ -1,7 +1,7 @@
 //! Pull requests: opened once, whatever happens to the answer.
 
 use http::Method;
-use longshore_session::RepoName;
+use longshore_session::{RepoName, fault_point};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -142,7 +142,10 @@ impl GitHub {
             "draft": draft.readiness == Readiness::Draft,
         });
         let path = format!("/repos/{}/pulls", draft.repo);
-        match self.write_as::<PullShape>(&draft.repo, by, (Method::POST, &path), &body).await {
+        fault_point!("github.pull_request.before");
+        let answer = self.write_as::<PullShape>(&draft.repo, by, (Method::POST, &path), &body).await;
+        fault_point!("github.pull_request.after");
+        match answer {
             Ok(created) => created.read(Created::New),
             Err(GitHubError::Rejected { status: 422, message }) if message.contains("already exists") => {
                 let found = self.open_pull_request(draft, by).await?;

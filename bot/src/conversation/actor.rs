@@ -18,6 +18,7 @@ use longshore_sandbox::{EngineError, Exit};
 use longshore_session::{
     Activity, AgentCursor, Append, Command, Effect, Event, OutboxDraft, OutboxOwner, Phase, PromptId, PullRequestRef, Rejection, SandboxId,
     SavedWork, SessionId, SessionRecord, SessionState, SnapshotRecord, StoreError, TakenFile, Timestamp, TurnFailure, TurnId, Work,
+    fault_point,
 };
 use longshore_slack::{Leftover, Message};
 use tokio::{
@@ -241,6 +242,7 @@ impl Actor {
             if let Some(moved) = actor.unfinished_move().await? {
                 actor.let_prompts_go(moved).await?;
             } else {
+                fault_point!("start.loaded.after");
                 actor.tell_gate();
                 let effects = actor.state.owed();
                 actor.paint_ended();

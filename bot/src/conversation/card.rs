@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longshore_session::{Activity, CheckEnd, OutboxOwner, Phase, SessionRecord, SessionState, TurnId, TurnOutcome};
+use longshore_session::{Activity, CheckEnd, OutboxOwner, Phase, SessionRecord, SessionState, TurnId, TurnOutcome, fault_point};
 use longshore_slack::{CardPhase, Message, PlanItem, PlanStatus, Posted, Priority, Rerouting, SlackError, TurnCard};
 use tokio::sync::watch;
 
@@ -121,7 +121,10 @@ async fn paint_all(app: &App, record: &SessionRecord, turn: TurnId, pictures: &m
         }
         let Some(message) = &picture.message else { return };
         let priority = if picture.last == Last::Yes { Priority::Final } else { Priority::Progress };
-        let delay = match app.slack.update_message(&posted, message, priority).await {
+        fault_point!("card.painted.before");
+        let result = app.slack.update_message(&posted, message, priority).await;
+        fault_point!("card.painted.after");
+        let delay = match result {
             Ok(()) if picture.last == Last::Yes => return,
             Ok(()) => {
                 painted = picture;

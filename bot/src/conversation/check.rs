@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longshore_sandbox::{Exec, ExecEnd, ExecOutput};
-use longshore_session::{CheckEnd, CheckRecord, RepositoryManifest, SandboxId, SessionRecord, TurnFailure};
+use longshore_session::{CheckEnd, CheckRecord, RepositoryManifest, SandboxId, SessionRecord, TurnFailure, fault_point};
 
 use super::{prepare::failure, work::lines_at_end};
 use crate::app::App;
@@ -57,8 +57,11 @@ pub async fn run(
         Err(error) => return not_run(&longshore_slack::failure_words(&failure(&error)).0),
     }
     let line = Exec::shell(RUN).variable("CHECK", command).timeout(manifest.check.timeout());
+    fault_point!("check.run.before");
     let ran = app.engine.exec(sandbox, line).await;
+    fault_point!("check.run.after");
     let tail = restore(app, record, sandbox, commit).await;
+    fault_point!("check.restored.after");
     let output = match ran {
         Ok(output) => output,
         Err(error) => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longshore_github::{GitHubError, Touched};
 use longshore_sandbox::Exec;
-use longshore_session::{RepositoryManifest, SandboxId, SessionRecord};
+use longshore_session::{RepositoryManifest, SandboxId, SessionRecord, fault_point};
 use longshore_slack::Leftover;
 
 use super::prepare;
@@ -76,6 +76,8 @@ async fn take_back(
         None if ours => None,
         None => return Ok(Some(Leftover::BranchKept { repo: repo.clone(), branch })),
     };
+    fault_point!("leave.removed.before");
     app.github.delete_branch(repo, &branch, &head).await?;
+    fault_point!("leave.removed.after");
     Ok(leftover)
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use longshore_github::{As, PullRequestDraft, Readiness};
 use longshore_sandbox::Exec;
-use longshore_session::{Person, PullRequestRef, PullRequestStyle, RepositoryManifest, SandboxId, SavedWork, SessionRecord, TurnFailure};
+use longshore_session::{
+    Person, PullRequestRef, PullRequestStyle, RepositoryManifest, SandboxId, SavedWork, SessionRecord, TurnFailure, fault_point,
+};
 
 use super::{
     credit,
@@ -60,7 +62,9 @@ pub async fn save(
         .stdin(commit.message.to_owned())
         .timeout(PUSH_TIMEOUT)
         .output_limit(16 << 10);
+    fault_point!("work.saved.before");
     let output = app.engine.exec(sandbox, exec).await.map_err(|error| failure(&error))?;
+    fault_point!("work.saved.after");
     if output.succeeded() {
         return Ok(read_report(&output.stdout_text()));
     }

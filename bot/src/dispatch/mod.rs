@@ -16,7 +16,7 @@ pub use talk::Threads;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
-use longshore_session::InboxRow;
+use longshore_session::{InboxRow, fault_point};
 use longshore_slack::Inbound;
 use tokio::{sync::Notify, task::JoinSet};
 use tracing::Instrument;
@@ -62,9 +62,15 @@ pub async fn run(app: Arc<App>, arrived: Arc<Notify>) {
 }
 
 async fn handle(app: &Arc<App>, row: InboxRow) {
+    fault_point!("inbox.claimed.after");
     let key = row.delivery.key.clone();
     let settled = match attempt(app, &row).await {
-        Ok(()) => app.store.delivery_done(key).await,
+        Ok(()) => {
+            fault_point!("inbox.done.before");
+            let done = app.store.delivery_done(key).await;
+            fault_point!("inbox.done.after");
+            done
+        }
         Err(error) if row.attempts >= ATTEMPTS => {
             tracing::error!(error = format!("{error:#}"), attempts = row.attempts, "a delivery is given up");
             app.store.delivery_done(key).await

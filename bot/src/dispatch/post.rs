@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use longshore_classifier::{Addressed, Named, named_in_thread};
 use longshore_session::{
     Ask, AskState, ChannelId, Command, InboxRow, MessageTs, Phase, Prompt, PromptFile, PromptId, Rejection, RepoName, Said, SessionRecord,
-    SlackUserId, ThreadKey, Which,
+    SlackUserId, ThreadKey, Which, fault_point,
 };
 use longshore_slack::{
     DeletedPost, EditedPost, EphemeralTo, FileRef, Message, Notice, PickerDone, Post, Reaction, SlackError, StatusScope,
@@ -117,7 +117,9 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
                 bail!("the thread's first prompt is still being routed");
             }
             let ask = Ask { prompt, thread, state: AskState::Routing, candidates: Vec::new(), phases: acknowledged.into_iter().collect() };
+            fault_point!("ask.stored.before");
             app.store.put_ask(ask.clone()).await?;
+            fault_point!("ask.stored.after");
             routing::route(app, ask);
             Ok(())
         }

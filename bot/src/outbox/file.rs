@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use longshore_session::{ChannelId, MessageTs, OutboxDraft, OutboxOwner, OutboxRow, SlackUserId};
+use longshore_session::{ChannelId, MessageTs, OutboxDraft, OutboxOwner, OutboxRow, SlackUserId, fault_point, fault_without};
 use longshore_slack::{FileUpload, PostTo, SlackError};
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,7 @@ impl OwedFile {
 pub async fn spool(app: &App, name: &str, bytes: Vec<u8>) -> Result<Content> {
     let path = spooled(app, name);
     tokio::task::spawn_blocking(move || write(&path, &bytes)).await??;
+    fault_point!("file.spooled.after");
     Ok(Content::Spooled { name: name.to_owned() })
 }
 
@@ -112,6 +113,7 @@ pub async fn send(app: &App, owner: &OutboxOwner, row: &OutboxRow, owed: &OwedFi
 
 async fn send_to(app: &App, owner: &OutboxOwner, row: &OutboxRow, owed: &OwedFile, to: &PostTo) -> Result<Option<MessageTs>, SlackError> {
     if row.attempts > 0
+        && !fault_without!("outbox-reconciliation")
         && let Some(upload) = &owed.upload
         && let Some(ts) = app.slack.find_file(&to.channel, to.thread.as_ref(), upload).await?
     {
@@ -130,10 +132,13 @@ async fn send_to(app: &App, owner: &OutboxOwner, row: &OutboxRow, owed: &OwedFil
         content: content.into(),
         comment: owed.file.comment.clone(),
     };
+    fault_point!("file.uploaded.before");
     let upload = app.slack.upload_bytes(&file).await?;
+    fault_point!("file.uploaded.after");
     // Known before it can be seen, or it could not be looked for.
     let noted = app.store.note_upload(owner, row.key.clone(), upload.clone()).await;
     noted.map_err(|error| SlackError::Transient { method: "file upload", reason: error.to_string() })?;
+    fault_point!("file.noted.after");
     app.slack.share_upload(to, &upload, &file).await?;
     // Slack does not say which message shows it.
     Ok(None)

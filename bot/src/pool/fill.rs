@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use longshore_agent::{Agent, AgentKind, AgentSettings, Carrier, Cursor};
 use longshore_sandbox::{Exec, ImageRef, Process, StartSandbox};
-use longshore_session::{PoolReady, PoolRecord, RepositoryManifest, SandboxId};
+use longshore_session::{PoolReady, PoolRecord, RepositoryManifest, SandboxId, fault_point};
 use tokio::{sync::watch, time::Instant};
 
 use crate::app::App;
@@ -59,7 +59,9 @@ async fn make(
         ready: None,
     };
     // Known before it is there: a sweep after a crash finds whose it is.
+    fault_point!("pool.noted.before");
     app.store.put_pooled(row).await?;
+    fault_point!("pool.noted.after");
     app.sandboxes.admit_pool(sandbox, manifest);
     let request = StartSandbox {
         id: sandbox.clone(),
@@ -70,6 +72,7 @@ async fn make(
         labels: vec![("pool".to_owned(), "yes".to_owned()), ("repository".to_owned(), manifest.repository.to_string())],
     };
     let started = app.engine.start(request).await?;
+    fault_point!("pool.started.after");
     app.sandboxes.bind(sandbox, started.address);
     let (agent, synced) = tokio::join!(prime(app, sandbox), sync(app, manifest, sandbox));
     synced?;
@@ -79,11 +82,14 @@ async fn make(
         tracing::warn!(%sandbox, "the agent asked for less than expected while it was primed");
     }
     let output = agent.pass_over().0;
+    fault_point!("pool.primed.after");
     app.engine.pause(sandbox).await?;
+    fault_point!("pool.paused.after");
     let ready = PoolReady { at: app.clock.now(), models: app.config.model.models(), address: started.address, output };
     if !app.store.pooled_is_ready(sandbox.clone(), ready).await? {
         bail!("its row is gone");
     }
+    fault_point!("pool.ready.after");
     Ok(())
 }
 

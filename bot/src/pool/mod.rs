@@ -15,7 +15,9 @@ use std::{
     time::Duration,
 };
 
-use longshore_session::{PoolClaim, PoolReady, PoolRecord, RepoName, SandboxId, SessionRecord, SlackUserId, StoreError, Timestamp};
+use longshore_session::{
+    PoolClaim, PoolReady, PoolRecord, RepoName, SandboxId, SessionRecord, SlackUserId, StoreError, Timestamp, fault_point,
+};
 use tokio::{
     sync::{Notify, RwLock, watch},
     time::Instant,
@@ -129,7 +131,9 @@ pub async fn claim(app: &App, record: &SessionRecord, model: &str) -> Result<Opt
         let claim = claim.clone();
         let begun = Instant::now();
         let _not_paused = app.pool.pausing.read().await;
+        fault_point!("pool.claimed.before");
         let Some(PoolRecord { sandbox, created, ready: Some(ready), .. }) = app.store.claim_pooled(claim).await? else { return Ok(None) };
+        fault_point!("pool.claimed.after");
         app.pool.lock().claimed = Some(begun);
         app.pool.nudge();
         let PoolReady { address, output, .. } = ready;
@@ -137,6 +141,7 @@ pub async fn claim(app: &App, record: &SessionRecord, model: &str) -> Result<Opt
         app.sandboxes.bind(&sandbox, address);
         match app.engine.resume(&sandbox).await {
             Ok(()) => {
+                fault_point!("pool.woken.after");
                 let waited = app.clock.now().since(created);
                 tracing::info!(%sandbox, took_ms = begun.elapsed().as_millis(), waited_s = waited.as_secs(), "claimed a sandbox");
                 return Ok(Some(Claimed { sandbox, output }));

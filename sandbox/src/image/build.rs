@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longshore_session::RepositoryManifest;
+use longshore_session::{RepositoryManifest, fault_point};
 use tokio::time::Instant;
 
 use super::{
@@ -80,6 +80,7 @@ impl ImageBuilder {
         if let Err(error) = self.engine.remove(&build.sandbox).await {
             tracing::warn!(sandbox = %build.sandbox, %error, "a build's container could not be removed");
         }
+        fault_point!("image.cleaned.after");
         let built = built?;
         tracing::info!(repository = %build.manifest.repository, commit = %build.commit, image = %built.reference, "image built");
         Ok(BuildOutcome::Built(built))
@@ -141,6 +142,7 @@ impl ImageBuilder {
         };
         run.progress.enter(BuildStep::Start);
         let sandbox = run.engine.start_as(Kind::Build, start).await?;
+        fault_point!("image.started.after");
         if let Some(told) = build.address.take() {
             // Nobody has to want it.
             let _ = told.send(sandbox.address);
@@ -180,6 +182,7 @@ impl ImageBuilder {
         refuse_secrets(run, &secrets_of(&build.environment)).await?;
         // Nothing changes under the commit.
         run.engine.stop(&run.sandbox, STOP_GRACE).await?;
+        fault_point!("image.ready.after");
 
         let local = format!("{}/image", self.engine.namespace());
         let sandbox = build.sandbox.clone();
@@ -189,6 +192,7 @@ impl ImageBuilder {
             Err(EngineError::DiskFull { .. }) => return Err(BuildError::DiskFull { step: BuildStep::Commit }),
             result => result?,
         };
+        fault_point!("image.committed.after");
         let published = match self.measure_and_try(build, &image, trial, run).await {
             Ok(start) => self.publish(build, plan, &image, Tried { vocabulary: words, start }, run).await,
             Err(error) => Err(error),
@@ -226,11 +230,13 @@ impl ImageBuilder {
         let repository =
             format!("{}/{}", self.config.registry.address, image_repository(self.engine.namespace(), &build.manifest.repository));
         let input_hash = plan.inputs.hash();
+        fault_point!("image.tried.after");
         run.progress.enter(BuildStep::Push);
         let reference = match run.engine.push(image, &repository, &input_hash).await {
             Err(EngineError::DiskFull { .. }) => return Err(BuildError::DiskFull { step: BuildStep::Push }),
             result => result?,
         };
+        fault_point!("image.pushed.after");
         run.progress.leave();
         let facts = self.engine.find_image(image).await?.unwrap_or_default();
         let digest = reference.as_str().split_once('@').map(|(_, digest)| digest.to_owned()).unwrap_or_default();

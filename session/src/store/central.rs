@@ -6,7 +6,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{BadImage, Database, EarlierImage, Store, StoreError};
-use crate::{ChannelId, MessageTs, Phase, Prompt, PromptId, RepoName, SandboxId, SessionId, SlackUserId, TeamId, ThreadKey, Timestamp};
+use crate::{
+    ChannelId, MessageTs, Phase, Prompt, PromptId, RepoName, SandboxId, SessionId, SlackUserId, TeamId, ThreadKey, Timestamp, fault_point,
+    fault_without,
+};
 
 /// How Slack delivered something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,7 +140,13 @@ pub struct SandboxRecord {
 impl Store {
     /// Stores a delivery under its key, and claims its post where it is one. Answers after the commit.
     pub async fn put_delivery(&self, delivery: Delivery, post: Option<String>) -> Result<Delivered, StoreError> {
-        self.write(Database::Central, move |db| {
+        let (delivery, post) = if fault_without!("inbox-deduplication") {
+            (Delivery { key: format!("{} {}", delivery.key, SessionId::random()), ..delivery }, None)
+        } else {
+            (delivery, post)
+        };
+        fault_point!("inbox.stored.before");
+        let stored = self.write(Database::Central, move |db| {
             let added = db.execute(
                 "INSERT INTO inbox (key, kind, lane, payload, received) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (key) DO NOTHING",
                 params![delivery.key, json(&delivery.kind)?, delivery.lane, delivery.payload.to_string(), delivery.received.0],
@@ -156,8 +165,10 @@ impl Store {
                 return Ok(Delivered::Duplicate);
             }
             Ok(Delivered::New)
-        })
-        .await
+        });
+        let stored = stored.await?;
+        fault_point!("inbox.stored.after");
+        Ok(stored)
     }
 
     /// Claims the oldest open delivery whose lane is free. The claim ends with `lease`: a delivery whose handler died comes again.
@@ -267,7 +278,8 @@ impl Store {
     /// Moves a prompt into a new session: the ask goes and the session comes in one transaction, so that two choices make one session.
     /// None when the ask is gone already.
     pub async fn begin_session(&self, prompt: PromptId, record: SessionRecord) -> Result<Option<Ask>, StoreError> {
-        self.write(Database::Central, move |db| {
+        fault_point!("session.begun.before");
+        let begun = self.write(Database::Central, move |db| {
             let ask: Option<Ask> = db
                 .query_row("DELETE FROM asks WHERE prompt = ?1 RETURNING body", params![prompt.as_str()], |row| from_json(row, 0))
                 .optional()?;
@@ -276,8 +288,10 @@ impl Store {
                 insert_session(db, &record, &json(ask)?)?;
             }
             Ok(ask)
-        })
-        .await
+        });
+        let ask = begun.await?;
+        fault_point!("session.begun.after");
+        Ok(ask)
     }
 
     /// The prompt that a session began with, for when its own database does not have it yet.
@@ -369,14 +383,17 @@ impl Store {
     /// Says where a session stands. Called before its own database gets work, and after it has none left.
     pub async fn mark_session(&self, id: SessionId, phase: &'static str, work: Work) -> Result<(), StoreError> {
         let now = self.clock().now();
-        self.write(Database::Central, move |db| {
+        fault_point!("session.marked.before");
+        let marked = self.write(Database::Central, move |db| {
             db.execute(
                 "UPDATE sessions SET phase = ?2, has_work = ?3, touched = ?4 WHERE id = ?1",
                 params![id.as_str(), phase, work == Work::Some, now.0],
             )
             .map(drop)
-        })
-        .await
+        });
+        marked.await?;
+        fault_point!("session.marked.after");
+        Ok(())
     }
 
     pub async fn image(&self, repo: RepoName) -> Result<ImageRecord, StoreError> {
@@ -409,7 +426,10 @@ impl Store {
     }
 
     pub async fn put_sandbox(&self, record: SandboxRecord) -> Result<(), StoreError> {
-        self.write(Database::Central, move |db| put_sandbox(db, &record)).await
+        fault_point!("sandbox.noted.before");
+        self.write(Database::Central, move |db| put_sandbox(db, &record)).await?;
+        fault_point!("sandbox.noted.after");
+        Ok(())
     }
 
     pub async fn forget_sandbox(&self, id: SandboxId) -> Result<(), StoreError> {

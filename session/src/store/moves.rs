@@ -9,7 +9,7 @@ use super::{
     central::{SELECT_SESSION, from_json, insert_session, json, parsed, session_row},
     open_reader, schema,
 };
-use crate::{Prompt, RepoName, SessionId, SlackUserId, Timestamp};
+use crate::{Prompt, RepoName, SessionId, SlackUserId, Timestamp, fault_point};
 
 /// Where a session's prompts went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +48,8 @@ impl Store {
         lesson: Lesson,
     ) -> Result<MovedSession, StoreError> {
         let now = self.clock().now();
-        self.write(Database::Central, move |db| {
+        fault_point!("move.begun.before");
+        let moved = self.write(Database::Central, move |db| {
             if let Some(moved) = moved_to(db, &old)? {
                 return Ok(moved);
             }
@@ -64,8 +65,10 @@ impl Store {
                 Lesson::Nothing => {}
             }
             Ok(MovedSession { to: record, by })
-        })
-        .await
+        });
+        let moved = moved.await?;
+        fault_point!("move.begun.after");
+        Ok(moved)
     }
 
     /// Where a session's prompts went, if they were moved.

@@ -7,7 +7,7 @@ use super::{
     central::{from_json, json, parsed},
     outbox::enqueue,
 };
-use crate::{Event, SandboxId, SessionId, Timestamp};
+use crate::{Event, SandboxId, SessionId, Timestamp, fault_point_in_log};
 
 /// How far the agent's output was taken in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,8 @@ impl Store {
     /// Appends to a session's log. Returns the events with their places, after the commit.
     pub async fn append(&self, session: &SessionId, append: Append) -> Result<Vec<StoredEvent>, StoreError> {
         let now = self.clock().now();
-        self.write(Database::Session(session.clone()), move |db| {
+        fault_point_in_log!(&append.events, "before");
+        let stored = self.write(Database::Session(session.clone()), move |db| {
             let mut stored = Vec::with_capacity(append.events.len());
             for event in append.events {
                 db.prepare_cached("INSERT INTO events (at, body) VALUES (?1, ?2)")?.execute(params![now.0, json(&event)?])?;
@@ -58,8 +59,10 @@ impl Store {
                 enqueue(db, draft, now)?;
             }
             Ok(stored)
-        })
-        .await
+        });
+        let stored = stored.await?;
+        fault_point_in_log!(stored.iter().map(|stored| &stored.event), "after");
+        Ok(stored)
     }
 
     /// The log after `after`, at most `most` entries.

@@ -62,7 +62,7 @@ impl Harness {
         // Where another version's provider was installed before, that one serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         cleanup::sweep_dead_runs().await?;
-        let binary = paths::service_binary()?;
+        let binary = paths::program(options.program)?;
         let registry = format!("127.0.0.1:{}", std::env::var("LONGSHORE_REGISTRY_PORT").unwrap_or_else(|_| "5055".to_owned()));
         let base_id = docker::image_id(BASE_IMAGE).await?.with_context(|| format!("there is no image {BASE_IMAGE}: run `make setup`"))?;
 

@@ -121,6 +121,8 @@ pub struct Options {
     pub environment: Vec<(String, String)>,
     pub images: ImageCache,
     pub wait: Wait,
+    /// Another program than the service's, beside it.
+    pub program: &'static str,
     /// Port 0 takes a free one.
     pub slack_listen: SocketAddr,
     pub github_listen: SocketAddr,
@@ -159,6 +161,7 @@ impl Options {
             environment: Vec::new(),
             images: ImageCache::Use,
             wait: Wait::Images,
+            program: "longshore",
             slack_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             github_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             page: None,

@@ -27,16 +27,21 @@ pub(crate) fn manifest_file(folder: &str) -> PathBuf {
 
 /// The service's program: beside this one, where cargo puts it. `LONGSHORE_BINARY` names another.
 pub fn service_binary() -> Result<PathBuf> {
-    if let Some(named) = std::env::var_os("LONGSHORE_BINARY") {
+    program("longshore")
+}
+
+/// A program beside this one. Where it is the service, `LONGSHORE_BINARY` names another.
+pub(crate) fn program(name: &str) -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("LONGSHORE_BINARY").filter(|_| name == "longshore") {
         return Ok(PathBuf::from(named));
     }
     let me = std::env::current_exe().context("cannot find the running program's own file")?;
     // Tests lie one folder deeper (`deps`) than programs.
-    let beside = me.ancestors().skip(1).take(2).map(|folder| folder.join("longshore"));
+    let beside = me.ancestors().skip(1).take(2).map(|folder| folder.join(name));
     for candidate in beside {
         if candidate.is_file() {
             return Ok(candidate);
         }
     }
-    bail!("the service's program is not beside {}: run `cargo build -p longshore`", me.display())
+    bail!("the program {name} is not beside {}: see the Makefile for how it is built", me.display())
 }

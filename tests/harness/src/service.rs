@@ -92,6 +92,17 @@ impl Service {
         }
     }
 
+    /// Waits until the process has ended by itself. From then on it can be started again.
+    pub async fn ended(&self) -> Result<ExitStatus> {
+        loop {
+            if let Some(status) = self.exit_status().await? {
+                *self.child.lock().await = None;
+                return Ok(status);
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
     /// Ends the process as a crash would.
     pub async fn kill(&self) -> Result<()> {
         let Some(mut child) = self.child.lock().await.take() else { bail!("the service does not run") };

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use flate2::write::GzDecoder;
 use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use longshore_session::RepoName;
+use longshore_session::{RepoName, fault_point};
 use tokio::sync::oneshot;
 
 use super::{
@@ -76,7 +76,9 @@ impl Shared {
         }
         let ask =
             Ask { repo, access: Access::Write, method: Method::POST, path: Service::ReceivePack.name(), query: None, headers: forwarded };
+        fault_point!("push.forwarded.before");
         let answer = self.ask_git(ask, Some(outgoing)).await;
+        fault_point!("push.forwarded.after");
         if let Ok(rest) = rest.try_recv() {
             body::drain(rest, limits.push).await;
             let mib = limits.push / (1024 * 1024);

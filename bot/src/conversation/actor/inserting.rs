@@ -7,6 +7,7 @@ use longshore_agent::{ContentBlock, InsertState};
 use longshore_sandbox::Exec;
 use longshore_session::{
     Activity, Command, FileFate, Inserted, OutboxDraft, Prompt, PromptFile, PromptId, SandboxId, TakenFile, TurnId, Unread, Waiting, Way,
+    fault_point,
 };
 use longshore_slack::{Message, QueuePlace, QueuedNotice};
 use tracing::Instrument;
@@ -62,7 +63,10 @@ impl Actor {
         if self.app.config.model.images && agent.takes_images() && !agent.has_inserted(turn, &prompt.id) {
             blocks.extend(files::pictures(&self.app, sandbox, &files).await);
         }
-        match agent.insert(turn, &prompt.id, &blocks) {
+        fault_point!("insert.handed.before");
+        let inserted = agent.insert(turn, &prompt.id, &blocks);
+        fault_point!("insert.handed.after");
+        match inserted {
             Ok(InsertState::Taken) => Ok(()),
             Ok(InsertState::TooLate) => self.apply(Command::Return { turn, prompt: prompt.id.clone() }).await,
             Err(error) => self.agent_lost(error).await,

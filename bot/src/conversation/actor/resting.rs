@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use longshore_sandbox::EngineError;
-use longshore_session::{Activity, SandboxId, SnapshotRecord, TurnId};
+use longshore_session::{Activity, SandboxId, SnapshotRecord, TurnId, fault_point};
 use longshore_slack::Rest;
 use tokio::{
     sync::{Mutex, OwnedMutexGuard},
@@ -193,7 +193,9 @@ impl Actor {
         let Some(sandbox) = self.sandbox.clone() else { return };
         let app = Arc::clone(&self.app);
         let task = async move {
+            fault_point!("sandbox.paused.before");
             let result = app.engine.pause(&sandbox).await;
+            fault_point!("sandbox.paused.after");
             drop(held);
             Done::Paused { sandbox, result }
         };

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Result;
 use longshore_agent::{Agent, AgentError, AgentKind, AgentSessionId, ContentBlock, Cursor, PromptState, StartSession};
 use longshore_sandbox::Exit;
-use longshore_session::{Activity, AgentCursor, Command, Phase, Prompt, SandboxId, SandboxOrigin, TurnFailure, TurnId};
+use longshore_session::{Activity, AgentCursor, Command, Phase, Prompt, SandboxId, SandboxOrigin, TurnFailure, TurnId, fault_point};
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -77,7 +77,9 @@ impl Actor {
         let offset = self.cursor.as_ref().filter(|cursor| cursor.sandbox == sandbox).map_or(0, |cursor| cursor.offset);
         let cursor = AgentCursor { sandbox: sandbox.clone(), offset, agent_session: Some(id.to_string()) };
         self.link = Link::Ready { agent, sandbox: sandbox.clone() };
+        fault_point!("agent.opened.before");
         self.commit(Batch { cursor: Some(cursor), ..Batch::default() }).await?;
+        fault_point!("agent.opened.after");
         if let Some(turn) = self.state.activity.turn()
             && let Some(from) = self.app.images.settled(&self.app, &self.record, &sandbox).await?
         {
@@ -137,7 +139,9 @@ impl Actor {
         if self.app.config.model.images && agent.takes_images() && !agent.has_prompt(turn) {
             blocks.extend(files::pictures(&self.app, sandbox, &files).await);
         }
+        fault_point!("prompt.handed.before");
         let state = agent.prompt(turn, &blocks);
+        fault_point!("prompt.handed.after");
         if stopping && let Err(error) = agent.cancel(turn) {
             return self.agent_lost(error).await;
         }
@@ -243,6 +247,7 @@ impl Actor {
         }
         match self.attach(&sandbox).await {
             Ok(agent) => {
+                fault_point!("agent.attached.after");
                 // Taken up there when it was restored: that is answered already. What was begun there is found by its beginning.
                 let known = self.cursor.as_ref().filter(|cursor| cursor.sandbox == sandbox && self.view.was_resumed(&sandbox));
                 let known = known.and_then(|cursor| AgentSessionId::parse(cursor.agent_session.as_deref()?).ok());

@@ -8,7 +8,7 @@ mod sync;
 use std::sync::Arc;
 
 use longshore_sandbox::EngineError;
-use longshore_session::{Phase, Prompt, SandboxId, SandboxOrigin, SessionRecord, TakenFile, Timestamp, TurnFailure, TurnId};
+use longshore_session::{Phase, Prompt, SandboxId, SandboxOrigin, SessionRecord, TakenFile, Timestamp, TurnFailure, TurnId, fault_point};
 
 use self::obtain::{Obtained, obtain};
 pub use self::{
@@ -65,7 +65,10 @@ pub async fn prepare(app: Arc<App>, record: SessionRecord, prompt: Prompt, befor
     let Obtained { sandbox, origin, heard } = obtained?;
     let reached = vec![(Phase::SandboxReady, app.clock.now())];
     match files::place(&app, &sandbox, &prompt, fetched).await {
-        Ok(files) => Ok(Prepared { sandbox, origin, heard, files, reached }),
+        Ok(files) => {
+            fault_point!("files.placed.after");
+            Ok(Prepared { sandbox, origin, heard, files, reached })
+        }
         Err(failure) => {
             if origin != SandboxOrigin::Kept {
                 discard(&app, &sandbox).await;

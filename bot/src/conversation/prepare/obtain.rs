@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use longshore_sandbox::{EngineError, Exit, ImageRef, Process, SandboxState, StartSandbox};
-use longshore_session::{FallBack, RepositoryManifest, SandboxId, SandboxOrigin, SandboxRecord, SessionRecord, TurnFailure};
+use longshore_session::{FallBack, RepositoryManifest, SandboxId, SandboxOrigin, SandboxRecord, SessionRecord, TurnFailure, fault_point};
 
 use super::{
     Before, Heard, failure,
@@ -79,7 +79,9 @@ pub async fn wake(app: &App, sandbox: &SandboxId) -> Result<Option<IpAddr>, Turn
     let address = match find(app, sandbox).await? {
         SandboxState::Running { address } => address,
         SandboxState::Paused { address } => {
+            fault_point!("sandbox.woken.before");
             app.engine.resume(sandbox).await.map_err(|error| failure(&error))?;
+            fault_point!("sandbox.woken.after");
             address
         }
         SandboxState::Ended(_) => return Ok(None),
@@ -105,13 +107,16 @@ pub async fn find(app: &App, sandbox: &SandboxId) -> Result<SandboxState, TurnFa
 pub async fn discard(app: &App, sandbox: &SandboxId) {
     app.sandboxes.release(sandbox);
     app.gates.forget(sandbox);
+    fault_point!("sandbox.removed.before");
     if let Err(error) = app.engine.remove(sandbox).await {
         tracing::warn!(%sandbox, %error, "cannot remove a sandbox; the next sweep will");
         return;
     }
+    fault_point!("sandbox.removed.after");
     if let Err(error) = app.store.forget_sandbox(sandbox.clone()).await {
         tracing::warn!(%sandbox, %error, "cannot forget a sandbox");
     }
+    fault_point!("sandbox.forgotten.after");
 }
 
 /// A new sandbox, of the newest image that does.
@@ -214,6 +219,7 @@ pub async fn launch(
         .await;
     match started {
         Ok(sandbox) => {
+            fault_point!("sandbox.started.after");
             app.sandboxes.bind(&id, sandbox.address);
             tracing::info!(sandbox = %id, took_ms = sandbox.took.as_millis(), "started a sandbox");
             Ok(id)

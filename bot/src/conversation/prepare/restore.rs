@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use longshore_agent::{Agent, AgentError, AgentSessionId, AgentSettings, Carrier, Cursor, Permissions, StartSession};
 use longshore_sandbox::{EngineError, ImageRef};
-use longshore_session::{Memory, RepositoryManifest, SandboxId, SandboxOrigin, SessionRecord, SnapshotRecord, TurnFailure, TurnId};
+use longshore_session::{
+    Memory, RepositoryManifest, SandboxId, SandboxOrigin, SessionRecord, SnapshotRecord, TurnFailure, TurnId, fault_point,
+};
 
 use super::{
     Heard, discard, failure,
@@ -30,6 +32,7 @@ pub async fn restore(
 ) -> Result<Obtained, Unrestored> {
     let image = ImageRef::parse(snapshot.image.as_str()).map_err(|_| Unrestored::Unusable)?;
     let model = model(app, record).await.map_err(Unrestored::Failed)?;
+    fault_point!("restore.started.before");
     let sandbox = match launch(app, record, manifest, Launch { image, model, inherited: snapshot.bytes }).await {
         Ok(sandbox) => sandbox,
         Err(Unlaunched::Untried(failure)) => return Err(Unrestored::Failed(failure)),
@@ -45,6 +48,7 @@ pub async fn restore(
             return Err(Unrestored::Unusable);
         }
     };
+    fault_point!("restore.started.after");
     let is_behind = last.is_some_and(|last| last > snapshot.facts.through);
     let checkout = async { if is_behind { sync::catch_up(app, record, &sandbox).await } else { Ok(()) } };
     let (resumed, checked) = tokio::join!(resume(app, &sandbox, snapshot.facts.conversation.as_deref()), checkout);
@@ -61,6 +65,7 @@ pub async fn restore(
             return Err(Unrestored::Unusable);
         }
     };
+    fault_point!("restore.resumed.after");
     let conversation = snapshot.facts.conversation.clone().filter(|_| memory == Memory::Whole);
     let origin = SandboxOrigin::Restored { taken: snapshot.taken, through: snapshot.facts.through, memory };
     tracing::info!(%sandbox, ?memory, "restored a sandbox");

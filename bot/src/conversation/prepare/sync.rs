@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use longshore_sandbox::Exec;
-use longshore_session::{Checkout, Person, SandboxId, SessionRecord, TurnFailure};
+use longshore_session::{Checkout, Person, SandboxId, SessionRecord, TurnFailure, fault_point};
 
 use super::{failure, no_manifest, tail};
 use crate::app::App;
@@ -77,8 +77,10 @@ pub async fn sync(app: Arc<App>, record: SessionRecord, author: Person, sandbox:
         .variable("BRANCH", record.id.branch())
         .timeout(SYNC_TIMEOUT)
         .output_limit(8 << 10);
+    fault_point!("sync.run.before");
     let output = app.engine.exec(&sandbox, exec).await.map_err(|error| failure(&error))?;
     if output.succeeded() {
+        fault_point!("sync.run.after");
         return Ok(());
     }
     let said = output.stderr_text();
