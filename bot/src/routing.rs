@@ -9,7 +9,9 @@ use std::{
 use anyhow::Result;
 use longshore_classifier::{Correction, DecidedBy, Decision, Request, Verdict, WhyLexical, unknown_repository};
 use longshore_github::GitHubError;
-use longshore_session::{Ask, AskState, OutboxOwner, Phase, RepoName, RepositoryProfile, Said, SessionId, SessionRecord, Timestamp, Work};
+use longshore_session::{
+    Ask, AskState, Asked, OutboxOwner, Phase, RepoName, RepositoryProfile, Said, SessionId, SessionRecord, Timestamp, Work,
+};
 use longshore_slack::{AgentHelp, Answer, Candidate, Message, Notice, PickerDone, Posted, Priority, RepositoryPicker, UnknownRepository};
 use tracing::Instrument;
 
@@ -25,6 +27,15 @@ const REACH_AGE: Duration = Duration::from_secs(10);
 const THREAD: usize = 30;
 /// Stands for the messages between that one and those.
 const LEFT_OUT: &str = "(left out here)";
+
+/// Stores a prompt that is to become a session, and routes it. Where a handler comes here again after a crash, the start has seen to it.
+pub async fn begin(app: &Arc<App>, ask: Ask) -> Result<()> {
+    match app.store.begin_ask(ask.clone(), key_of(&ask, "final")).await? {
+        Asked::New => route(app, ask),
+        Asked::Known => tracing::info!(prompt = %ask.prompt.id, "the prompt is known"),
+    }
+    Ok(())
+}
 
 /// Routes in the background: the delivery's lane is free meanwhile, and the prompt is stored.
 pub fn route(app: &Arc<App>, ask: Ask) {
@@ -108,7 +119,7 @@ pub async fn settle(app: &Arc<App>, ask: Ask, repo: RepoName, why: String) -> Re
     if let Some(mut stored) = app.store.ask(prompt.clone()).await? {
         stored.phases = ask.phases;
         stored.prompt.context = ask.prompt.context;
-        app.store.put_ask(stored).await?;
+        app.store.change_ask(stored).await?;
     }
     if app.store.begin_session(prompt, record).await?.is_none() {
         return Ok(None);
@@ -174,7 +185,7 @@ async fn ask_for_repository(app: &Arc<App>, mut ask: Ask, decision: &Decision, p
         candidates,
         others,
     };
-    app.store.put_ask(ask.clone()).await?;
+    app.store.change_ask(ask.clone()).await?;
     app.homes.changed([&ask.prompt.author.slack_user]);
     tell(app, &ask, "picker", picker.render()).await
 }

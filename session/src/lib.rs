@@ -27,10 +27,10 @@ pub use state::{
     Activity, Checkout, CleanUp, Command, Decision, Effect, Inserted, Moved, Rejection, SessionState, Waiting, Way, Which, Writes,
 };
 pub use store::{
-    AgentCursor, Append, Ask, AskState, BadImage, BuildEnd, BuildRecord, BuildReport, BuildStepTook, Delivered, Delivery, DeliveryKind,
-    EarlierImage, ImageRecord, InboxRow, Lesson, MovedSession, OutboxDraft, OutboxLane, OutboxOwner, OutboxRow, PersonDefaults, Pick,
-    PoolClaim, PoolReady, PoolRecord, PullRequestStyle, SandboxRecord, Sending, SessionRecord, SnapshotFacts, SnapshotRecord, Store,
-    StoreError, StoredEvent, Work,
+    AgentCursor, Append, Ask, AskState, Asked, BadImage, BuildEnd, BuildRecord, BuildReport, BuildStepTook, Delivered, Delivery,
+    DeliveryKind, EarlierImage, ImageRecord, InboxRow, Lesson, MovedSession, OutboxDraft, OutboxLane, OutboxOwner, OutboxRow,
+    PersonDefaults, Pick, PoolClaim, PoolReady, PoolRecord, PullRequestStyle, SandboxRecord, Sending, SessionRecord, SnapshotFacts,
+    SnapshotRecord, Store, StoreError, StoredEvent, Work,
 };
 pub use tool_rules::ToolRule;
 

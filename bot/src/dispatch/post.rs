@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use longshore_classifier::{Addressed, Named, named_in_thread};
 use longshore_session::{
     Ask, AskState, ChannelId, Command, InboxRow, MessageTs, Phase, Prompt, PromptFile, PromptId, Rejection, RepoName, Said, SessionRecord,
-    SlackUserId, ThreadKey, Which, fault_point,
+    SlackUserId, ThreadKey, Which,
 };
 use longshore_slack::{
     DeletedPost, EditedPost, EphemeralTo, FileRef, Message, Notice, PickerDone, Post, Reaction, SlackError, StatusScope,
@@ -117,11 +117,7 @@ pub async fn message(app: &Arc<App>, row: &InboxRow, post: Post) -> Result<()> {
                 bail!("the thread's first prompt is still being routed");
             }
             let ask = Ask { prompt, thread, state: AskState::Routing, candidates: Vec::new(), phases: acknowledged.into_iter().collect() };
-            fault_point!("ask.stored.before");
-            app.store.put_ask(ask.clone()).await?;
-            fault_point!("ask.stored.after");
-            routing::route(app, ask);
-            Ok(())
+            routing::begin(app, ask).await
         }
     }
 }
@@ -198,7 +194,7 @@ pub async fn edited(app: &Arc<App>, edit: EditedPost) -> Result<()> {
     }
     if let Some(mut ask) = app.store.ask(prompt_id(&edit.channel, &edit.ts)).await? {
         ask.prompt.text = text;
-        return Ok(app.store.put_ask(ask).await?);
+        return Ok(app.store.change_ask(ask).await?);
     }
     for session in working_in(app, &edit.channel).await? {
         let command = Command::Edit { post: edit.ts.clone(), text: text.clone() };

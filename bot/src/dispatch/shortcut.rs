@@ -91,9 +91,7 @@ pub async fn asked(app: &Arc<App>, row: &InboxRow, view: &ViewSubmission, about:
                 bail!("the thread's first prompt is still being routed");
             }
             let ask = Ask { prompt, thread, state: AskState::Routing, candidates: Vec::new(), phases: Vec::new() };
-            app.store.put_ask(ask.clone()).await?;
-            routing::route(app, ask);
-            Ok(())
+            routing::begin(app, ask).await
         }
     }
 }

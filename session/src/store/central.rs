@@ -96,6 +96,14 @@ pub struct Ask {
     pub phases: Vec<(Phase, Timestamp)>,
 }
 
+/// Whether a prompt is a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    New,
+    /// It was dealt with before, or somebody is at it.
+    Known,
+}
+
 /// What is known of a repository's image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct ImageRecord {
@@ -236,9 +244,47 @@ impl Store {
         .await
     }
 
-    pub async fn put_ask(&self, ask: Ask) -> Result<(), StoreError> {
+    /// Stores a prompt that is in no session yet, unless it is or was here before: a handler that runs again after a crash finds it on its way, in the session that it
+    /// became, or ended by the message with the key `end`.
+    pub async fn begin_ask(&self, ask: Ask, end: String) -> Result<Asked, StoreError> {
         let now = self.clock().now();
-        self.write(Database::Central, move |db| put_ask(db, &ask, now)).await
+        let is_blind = fault_without!("inbox-deduplication");
+        fault_point!("ask.stored.before");
+        let begun = self.write(Database::Central, move |db| {
+            if !is_blind && was_asked(db, &ask, &end)? {
+                return Ok(Asked::Known);
+            }
+            db.execute(
+                "INSERT INTO asks (prompt, team, channel, thread, post, state, body, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                 ON CONFLICT (prompt) DO NOTHING",
+                params![
+                    ask.prompt.id.as_str(),
+                    ask.thread.team.as_str(),
+                    ask.thread.channel.as_str(),
+                    ask.thread.thread.as_str(),
+                    ask.prompt.post.as_str(),
+                    json(&ask.state)?,
+                    json(&ask)?,
+                    now.0
+                ],
+            )?;
+            Ok(Asked::New)
+        });
+        let asked = begun.await?;
+        fault_point!("ask.stored.after");
+        Ok(asked)
+    }
+
+    /// Changes what is stored of a prompt; one that has become a session, or has ended, stays away.
+    pub async fn change_ask(&self, ask: Ask) -> Result<(), StoreError> {
+        self.write(Database::Central, move |db| {
+            db.execute(
+                "UPDATE asks SET state = ?2, body = ?3 WHERE prompt = ?1",
+                params![ask.prompt.id.as_str(), json(&ask.state)?, json(&ask)?],
+            )
+            .map(drop)
+        })
+        .await
     }
 
     pub async fn ask(&self, prompt: PromptId) -> Result<Option<Ask>, StoreError> {
@@ -463,22 +509,16 @@ pub(super) fn put_sandbox(db: &Connection, record: &SandboxRecord) -> rusqlite::
     .map(drop)
 }
 
-fn put_ask(db: &Connection, ask: &Ask, now: Timestamp) -> rusqlite::Result<()> {
-    db.execute(
-        "INSERT INTO asks (prompt, team, channel, thread, post, state, body, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-         ON CONFLICT (prompt) DO UPDATE SET state = excluded.state, body = excluded.body",
-        params![
-            ask.prompt.id.as_str(),
-            ask.thread.team.as_str(),
-            ask.thread.channel.as_str(),
-            ask.thread.thread.as_str(),
-            ask.prompt.post.as_str(),
-            json(&ask.state)?,
-            json(ask)?,
-            now.0
-        ],
+/// Whether a prompt is on its way, is in a session that it began, or has had its final message.
+fn was_asked(db: &Connection, ask: &Ask, end: &str) -> rusqlite::Result<bool> {
+    let thread = &ask.thread;
+    db.query_row(
+        "SELECT EXISTS (SELECT 1 FROM asks WHERE prompt = ?1)
+             OR EXISTS (SELECT 1 FROM sessions WHERE team = ?2 AND channel = ?3 AND thread = ?4 AND json_extract(first_ask, '$.prompt.id') = ?1)
+             OR EXISTS (SELECT 1 FROM outbox WHERE key = ?5)",
+        params![ask.prompt.id.as_str(), thread.team.as_str(), thread.channel.as_str(), thread.thread.as_str(), end],
+        |row| row.get(0),
     )
-    .map(drop)
 }
 
 pub(super) const SELECT_SESSION: &str =

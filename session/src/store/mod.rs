@@ -26,7 +26,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 
 pub use builds::{BuildEnd, BuildRecord, BuildReport, BuildStepTook};
-pub use central::{Ask, AskState, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, SandboxRecord, SessionRecord, Work};
+pub use central::{Ask, AskState, Asked, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, SandboxRecord, SessionRecord, Work};
 pub use images::{BadImage, EarlierImage};
 pub use moves::{Lesson, MovedSession, Pick};
 pub use outbox::{OutboxDraft, OutboxLane, OutboxOwner, OutboxRow, Sending};

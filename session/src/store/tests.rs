@@ -109,9 +109,33 @@ async fn a_lock_that_a_killed_service_left_keeps_nobody_out() {
 }
 
 #[tokio::test]
+async fn a_prompt_that_was_dealt_with_is_known() {
+    let bench = bench();
+    let begin = async |ask: Ask| bench.store.begin_ask(ask, "p-1:final".to_owned()).await.unwrap();
+    assert_eq!(begin(ask()).await, Asked::New);
+    assert_eq!(begin(ask()).await, Asked::Known, "it is on its way");
+    bench.store.begin_session(ask().prompt.id, record("s-1")).await.unwrap();
+    assert_eq!(begin(ask()).await, Asked::Known, "it is a session");
+    bench.store.change_ask(ask()).await.unwrap();
+    assert_eq!(bench.store.asks().await.unwrap(), [], "a change that comes late brings nothing back");
+    assert_eq!(bench.store.begin_session(ask().prompt.id, record("s-2")).await.unwrap(), None);
+
+    let other = |id: &str| {
+        let mut other = ask();
+        other.prompt.id = PromptId::parse(id).unwrap();
+        other
+    };
+    assert_eq!(begin(other("p-2")).await, Asked::New, "another prompt of the same thread");
+    let end = OutboxDraft { key: "p-3:final".to_owned(), kind: "final", body: json!({}) };
+    bench.store.enqueue(&OutboxOwner::Service, end).await.unwrap();
+    let ended = bench.store.begin_ask(other("p-3"), "p-3:final".to_owned()).await.unwrap();
+    assert_eq!(ended, Asked::Known, "it had its final message");
+}
+
+#[tokio::test]
 async fn two_picks_make_one_session() {
     let bench = bench();
-    bench.store.put_ask(ask()).await.unwrap();
+    bench.store.begin_ask(ask(), "p:final".to_owned()).await.unwrap();
     let first = bench.store.begin_session(ask().prompt.id, record("s-1")).await.unwrap();
     let second = bench.store.begin_session(ask().prompt.id, record("s-2")).await.unwrap();
     assert_eq!(first, Some(ask()));
@@ -296,7 +320,7 @@ async fn an_empty_folder_has_taught_nothing() {
 #[tokio::test]
 async fn two_moves_make_one_session_which_takes_what_comes_after() {
     let bench = bench();
-    bench.store.put_ask(ask()).await.unwrap();
+    bench.store.begin_ask(ask(), "p:final".to_owned()).await.unwrap();
     bench.store.begin_session(ask().prompt.id, record("s-1")).await.unwrap();
     let elsewhere = |id: &str, repo: &str| SessionRecord { repo: RepoName::parse(repo).unwrap(), ..record(id) };
     let mut second = ask().prompt;
@@ -324,7 +348,7 @@ async fn a_thread_answers_to_whom_was_asked_last() {
     for (prompt, id) in [("p-1", "s-1"), ("p-2", "s-2")] {
         let mut one = ask();
         one.prompt.id = PromptId::parse(prompt).unwrap();
-        bench.store.put_ask(one.clone()).await.unwrap();
+        bench.store.begin_ask(one.clone(), "p:final".to_owned()).await.unwrap();
         let record = SessionRecord { created: bench.clock.now(), ..record(id) };
         bench.store.begin_session(one.prompt.id, record).await.unwrap();
         bench.clock.advance(Duration::from_secs(1));
@@ -391,7 +415,7 @@ async fn sessions_are_found_by_who_began_them_and_by_their_channel() {
     for (index, record) in [record("s-1"), other, record("s-3")].into_iter().enumerate() {
         let mut ask = ask();
         ask.prompt.id = PromptId::parse(format!("p-{index}")).unwrap();
-        bench.store.put_ask(ask.clone()).await.unwrap();
+        bench.store.begin_ask(ask.clone(), "p:final".to_owned()).await.unwrap();
         bench.store.begin_session(ask.prompt.id, record).await.unwrap();
         bench.clock.advance(Duration::from_secs(1));
     }
@@ -412,7 +436,7 @@ async fn sessions_begun_lately_are_counted_by_repository() {
         let id = PromptId::parse(format!("p-{number}")).unwrap();
         let mut ask = ask();
         ask.prompt.id = id.clone();
-        bench.store.put_ask(ask).await.unwrap();
+        bench.store.begin_ask(ask, "p:final".to_owned()).await.unwrap();
         let begun = SessionRecord { created: Timestamp(created), ..record(&format!("s-{number}")) };
         assert!(bench.store.begin_session(id, begun).await.unwrap().is_some());
     }

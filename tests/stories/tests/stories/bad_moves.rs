@@ -151,7 +151,7 @@ fn a_picker_works_a_day_later_and_is_over_after_a_week() {
             ensure!(ask.state == AskState::Picking, "{ask:?}");
             let days = if ask.prompt.text.contains("pangolin") { 7 } else { 1 };
             ask.prompt.received.0 = SystemClock.now().0 - days * 24 * 3_600_000;
-            store.put_ask(ask).await?;
+            store.change_ask(ask).await?;
         }
         drop(store);
         harness.service.start().await?;
