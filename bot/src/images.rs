@@ -255,7 +255,7 @@ fn conclude(record: &mut ImageRecord, outcome: Result<Came, String>, now: Timest
                 size: Some(built.bytes),
                 built: Some(now),
             };
-            record.promote(image, keep);
+            record.promote(image, keep, now);
             record.vocabulary = built.vocabulary;
             clear_failure(record);
         }

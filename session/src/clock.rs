@@ -23,6 +23,11 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0))
     }
 
+    /// Reads `2026-11-22T13:40:05.123456789Z`, as engines and registries write times. None where it is no such time.
+    pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+        DateTime::parse_from_rfc3339(text).ok().map(|time| Timestamp(time.timestamp_millis()))
+    }
+
     /// `2026-11-22`, in UTC.
     pub fn date(self) -> String {
         self.in_utc("%Y-%m-%d")

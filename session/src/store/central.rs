@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{BadImage, Database, EarlierImage, Store, StoreError};
+use super::{BadImage, Database, EarlierImage, RetiredImage, Store, StoreError};
 use crate::{
     ChannelId, MessageTs, Phase, Prompt, PromptId, RepoName, SandboxId, SessionId, SlackUserId, TeamId, ThreadKey, Timestamp, fault_point,
     fault_without,
@@ -133,6 +133,9 @@ pub struct ImageRecord {
     /// Those that were taken back, newest last.
     #[serde(default)]
     pub bad: Vec<BadImage>,
+    /// Those that nothing starts from any more, until nothing is left of them; newest last.
+    #[serde(default)]
+    pub retired: Vec<RetiredImage>,
 }
 
 /// A sandbox that a session was given.

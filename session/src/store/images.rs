@@ -11,6 +11,8 @@ use crate::{RepoName, Timestamp};
 
 /// Images that are remembered as bad.
 const BAD_KEPT: usize = 8;
+/// Retired images whose end is remembered. Any other counts from when it was built, which is longer ago.
+const RETIRED_KEPT: usize = 200;
 
 /// An image that sessions started from before the one of now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +37,48 @@ pub struct BadImage {
     pub at: Timestamp,
 }
 
+/// An image that no session starts from any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetiredImage {
+    pub reference: String,
+    /// Since when. A session that chose it right before may still be about to start from it.
+    pub at: Timestamp,
+}
+
 impl ImageRecord {
+    /// What sessions start from, and may fall back to.
+    pub fn references(&self) -> impl Iterator<Item = &str> {
+        self.reference.as_deref().into_iter().chain(self.previous.iter().map(|earlier| earlier.reference.as_str()))
+    }
+
+    /// Since when no session starts from this image; none where that is not known.
+    pub fn retired_at(&self, reference: &str) -> Option<Timestamp> {
+        self.retired.iter().find(|retired| retired.reference == reference).map(|retired| retired.at)
+    }
+
+    /// Gives up an earlier image that could be fallen back to. False where it is none (any more).
+    pub fn give_up(&mut self, reference: &str, at: Timestamp) -> bool {
+        let known = self.previous.len();
+        self.previous.retain(|earlier| earlier.reference != reference);
+        let was_there = self.previous.len() != known;
+        if was_there {
+            self.retire(reference.to_owned(), at);
+        }
+        was_there
+    }
+
+    /// Forgets retired images, of which nothing is left.
+    pub fn forget_retired(&mut self, gone: &[String]) {
+        self.retired.retain(|retired| !gone.contains(&retired.reference));
+    }
+
+    fn retire(&mut self, reference: String, at: Timestamp) {
+        self.retired.retain(|retired| retired.reference != reference);
+        self.retired.push(RetiredImage { reference, at });
+        let surplus = self.retired.len().saturating_sub(RETIRED_KEPT);
+        self.retired.drain(..surplus);
+    }
+
     fn as_earlier(&self) -> Option<EarlierImage> {
         let reference = self.reference.clone()?;
         Some(EarlierImage {
@@ -57,11 +100,14 @@ impl ImageRecord {
     }
 
     /// Sessions start from a new image from now on; up to `keep` of those before it stay for a roll-back.
-    pub fn promote(&mut self, image: EarlierImage, keep: usize) {
+    pub fn promote(&mut self, image: EarlierImage, keep: usize, at: Timestamp) {
         let before = self.as_earlier().filter(|before| before.reference != image.reference);
         self.previous.retain(|earlier| earlier.reference != image.reference);
         self.previous.splice(0..0, before);
-        self.previous.truncate(keep);
+        for surplus in self.previous.split_off(keep.min(self.previous.len())) {
+            self.retire(surplus.reference, at);
+        }
+        self.retired.retain(|retired| retired.reference != image.reference);
         self.take(Some(image));
     }
 
@@ -80,7 +126,12 @@ impl ImageRecord {
         });
         let surplus = self.bad.len().saturating_sub(BAD_KEPT);
         self.bad.drain(..surplus);
-        let good = self.previous.drain(..=index).next_back();
+        let mut passed: Vec<EarlierImage> = self.previous.drain(..=index).collect();
+        let good = passed.pop();
+        self.retire(bad.to_owned(), at);
+        for worse in passed {
+            self.retire(worse.reference, at);
+        }
         self.take(good);
         true
     }
@@ -142,12 +193,12 @@ mod tests {
 
     fn promoted(names: &[&str]) -> ImageRecord {
         let mut record = ImageRecord::default();
-        names.iter().for_each(|name| record.promote(image(name), 2));
+        names.iter().for_each(|name| record.promote(image(name), 2, Timestamp(5)));
         record
     }
 
     fn references(record: &ImageRecord) -> Vec<&str> {
-        record.reference.as_deref().into_iter().chain(record.previous.iter().map(|earlier| earlier.reference.as_str())).collect()
+        record.references().collect()
     }
 
     #[test]
@@ -156,6 +207,28 @@ mod tests {
         assert_eq!(references(&record), ["d", "c", "b"]);
         assert_eq!(references(&promoted(&["a", "b", "b"])), ["b", "a"], "the same again is no new one");
         assert_eq!(references(&promoted(&["a", "b", "a"])), ["a", "b"]);
+        assert_eq!((record.retired_at("a"), record.retired_at("b")), (Some(Timestamp(5)), None), "it is known since when one is of no use");
+    }
+
+    #[test]
+    fn what_is_given_up_is_retired_and_then_forgotten() {
+        let mut record = promoted(&["a", "b", "c"]);
+        assert!(!record.give_up("c", Timestamp(7)), "sessions start from it");
+        assert!(record.give_up("a", Timestamp(7)) && !record.give_up("a", Timestamp(8)));
+        assert_eq!((references(&record), record.retired_at("a")), (vec!["c", "b"], Some(Timestamp(7))));
+        record.forget_retired(&["a".to_owned()]);
+        assert_eq!(record.retired_at("a"), None);
+    }
+
+    #[test]
+    fn whatever_a_roll_back_leaves_behind_is_retired() {
+        let mut record = promoted(&["a", "b", "c"]);
+        assert!(record.roll_back("c", "a", "it did not start", Timestamp(9)));
+        assert_eq!(references(&record), ["a"]);
+        assert_eq!(
+            (record.retired_at("c"), record.retired_at("b"), record.retired_at("a")),
+            (Some(Timestamp(9)), Some(Timestamp(9)), None)
+        );
     }
 
     #[test]
@@ -170,7 +243,7 @@ mod tests {
         assert_eq!(record.bad_of("inputs of c").map(|bad| bad.why.as_str()), Some("it did not start"));
         assert_eq!(record.bad_of("inputs of b"), None);
         // A new image is promoted over it; the bad one is no image to roll back to.
-        record.promote(image("d"), 2);
+        record.promote(image("d"), 2, Timestamp(6));
         assert_eq!(references(&record), ["d", "b", "a"]);
     }
 

@@ -27,7 +27,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use builds::{BuildEnd, BuildRecord, BuildReport, BuildStepTook};
 pub use central::{Ask, AskState, Asked, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, SandboxRecord, SessionRecord, Work};
-pub use images::{BadImage, EarlierImage};
+pub use images::{BadImage, EarlierImage, RetiredImage};
 pub use moves::{Lesson, MovedSession, Pick};
 pub use outbox::{OutboxDraft, OutboxLane, OutboxOwner, OutboxRow, Sending};
 pub use people::{PersonDefaults, PullRequestStyle};
