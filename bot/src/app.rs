@@ -19,7 +19,7 @@ use crate::{
     dispatch::Threads,
     gate::{Gates, Rules},
     home::Homes,
-    images::Images,
+    images::{Images, collect::Collector},
     intake::Acknowledged,
     outbox::Outbox,
     overview::Pulls,
@@ -53,6 +53,7 @@ pub struct App {
     /// Of snapshots.
     pub taking: Arc<Taking>,
     pub images: Images,
+    pub collector: Collector,
     pub pool: Pool,
     pub reach: Reach,
     pub outbox: Outbox,

@@ -183,6 +183,15 @@ pub struct ImageSection {
     /// Earlier images of each repository that are kept, for sessions to fall back to.
     #[serde(default = "two")]
     pub keep: usize,
+    /// Gigabytes (of 1024 × 1024 × 1024 bytes) that images may take, in the engine and in the registry each.
+    #[serde(default = "a_hundred")]
+    pub max_gb: f64,
+    /// Minutes that an image stays which nothing refers to any more.
+    #[serde(default = "an_hour")]
+    pub grace_minutes: f64,
+    /// What makes the registry give back the space of images that were deleted from it: a program and its arguments.
+    #[serde(default)]
+    pub registry_collect: Vec<String>,
 }
 
 /// The warm pool: sandboxes that wait for the next sessions.
@@ -326,6 +335,8 @@ impl Config {
             ("sandboxes", "idle_minutes", self.sandboxes.idle_minutes),
             ("snapshots", "keep_days", self.snapshots.keep_days),
             ("snapshots", "max_gb", self.snapshots.max_gb),
+            ("images", "max_gb", self.images.max_gb),
+            ("images", "grace_minutes", self.images.grace_minutes),
         ] {
             // A hundred years in minutes.
             if !(value > 0.0 && value < 1e8) {
@@ -412,14 +423,28 @@ impl Default for SnapshotSection {
     }
 }
 
+impl ImageSection {
+    pub fn max_bytes(&self) -> u64 {
+        bytes_of(self.max_gb)
+    }
+
+    pub fn grace(&self) -> Duration {
+        Duration::from_secs_f64(60.0 * self.grace_minutes)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked: above 0, and far below what fits")]
+fn bytes_of(gigabytes: f64) -> u64 {
+    (gigabytes * f64::from(1 << 30)) as u64
+}
+
 impl SnapshotSection {
     pub fn keep(&self) -> Duration {
         Duration::from_secs_f64(86_400.0 * self.keep_days)
     }
 
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked: above 0, and far below what fits")]
     pub fn max_bytes(&self) -> u64 {
-        (self.max_gb * f64::from(1 << 30)) as u64
+        bytes_of(self.max_gb)
     }
 }
 
@@ -515,6 +540,14 @@ fn registry_password() -> String {
 
 fn two() -> usize {
     2
+}
+
+fn a_hundred() -> f64 {
+    100.0
+}
+
+fn an_hour() -> f64 {
+    60.0
 }
 
 fn one() -> usize {

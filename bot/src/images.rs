@@ -1,5 +1,6 @@
 //! Which image sandboxes of a repository start from: built on a schedule, promoted when it is good, kept when a newer one is not.
 
+pub mod collect;
 pub mod command;
 mod history;
 mod rollback;

@@ -14,7 +14,8 @@ use longshore_session::{
     Timestamp,
 };
 use longshore_slack::{
-    CardPhase, ImageLine, ImageState, PoolLine, PullRequestLine, PullRequestStanding, Rest, SessionLine, SessionStage, Spent,
+    CardPhase, DiskLine, ImageLine, ImageState, PoolLine, PullRequestLine, PullRequestStanding, Rest, Room, SessionLine, SessionStage,
+    Spent,
 };
 
 use crate::{app::App, conversation, images};
@@ -279,6 +280,19 @@ pub async fn ask_standing(app: &App, repo: &RepoName, number: u64) -> Option<Pul
         (PullRequestState::Closed, _) => PullRequestStanding::Closed,
         (PullRequestState::Open, Readiness::Draft) => PullRequestStanding::Draft,
         (PullRequestState::Open, Readiness::Ready) => PullRequestStanding::Open,
+    })
+}
+
+/// What images and snapshots took when that was last looked at.
+pub fn disk_line(app: &App) -> Option<DiskLine> {
+    let disk = app.collector.latest()?;
+    Some(DiskLine {
+        engine: disk.engine.bytes,
+        registry: disk.registry.map(|taken| taken.bytes),
+        snapshots: disk.snapshots.bytes,
+        limit: disk.limit,
+        snapshot_limit: disk.snapshot_limit,
+        room: if disk.is_over { Room::TooLittle } else { Room::Enough },
     })
 }
 

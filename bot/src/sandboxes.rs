@@ -14,7 +14,7 @@ use base64::Engine as _;
 use hmac::{Hmac, Mac};
 use longshore_agent::{AgentKind, LaunchSettings, ModelSight, StartSession, opencode};
 use longshore_gateway::{EgressRule, HeaderSecret, LlmRight, Pass, Passes, PushRule, RegistryRight, SandboxToken, ToolRight};
-use longshore_sandbox::GATEWAY_HOST;
+use longshore_sandbox::{GATEWAY_HOST, TagMark};
 use longshore_session::{BuildSecret, RepositoryManifest, SandboxId, SessionId};
 use sha2::Sha256;
 
@@ -60,6 +60,11 @@ impl Sandboxes {
         mac.update(id.as_str().as_bytes());
         let digest = mac.finalize().into_bytes();
         SandboxToken::from_text(format!("lsx_{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest)))
+    }
+
+    /// What this installation's tags in the registry begin with; derived as the tokens are.
+    pub fn tag_mark(&self) -> TagMark {
+        tag_mark(&self.secret)
     }
 
     /// What opens a session's page, for whoever has it; derived as the tokens are.
@@ -185,6 +190,18 @@ impl Sandboxes {
     fn lock(&self) -> MutexGuard<'_, HashMap<SandboxId, SessionId>> {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The same mark, for whoever works on the data folder while no service does.
+pub fn tag_mark_in(data: &Path) -> Result<TagMark> {
+    Ok(tag_mark(&read_secret(&data.join("sandbox-secret"))?))
+}
+
+fn tag_mark(secret: &[u8]) -> TagMark {
+    // HMAC takes keys of any length.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else { return TagMark::of(secret) };
+    mac.update(b"tags in the registry");
+    TagMark::of(&mac.finalize().into_bytes())
 }
 
 fn page_key(secret: &[u8], session: &SessionId) -> String {

@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
-use longshore_api::{Api, ApiToken, Asked, Builds, PageKeys, Reported, Told};
+use anyhow::{Context, Result, bail};
+use longshore_api::{Api, ApiToken, Asked, Builds, Disk, PageKeys, Reported, Told};
 use longshore_classifier::{Classifier, RoutingRules};
 use longshore_gateway::{EgressRule, Gateway, GatewayConfig, GatewayParts, GitUpstream, LlmUpstream, Unlimited};
 use longshore_github::{ConfigError, GitHub, GitHubConfig};
@@ -34,7 +34,10 @@ use crate::{
     gate::{AgentGate, Gates, Rules},
     home::{self, Homes},
     images,
-    images::Images,
+    images::{
+        Images,
+        collect::{self, Collector},
+    },
     intake::{Acknowledged, StoreInbox},
     outbox::{self, Outbox},
     overview::Pulls,
@@ -103,7 +106,8 @@ async fn start(file: &Path, shutdown: &CancellationToken, tasks: &TaskTracker) -
     let offered = config.model.models();
     let models = Models { agent: &config.model.agent, offered: &offered, small: small_model, sight: config.model.sight() };
     let sandboxes = Sandboxes::open(&config.data, config.sandboxes.gateway_port, &models)?;
-    let builder = ImageBuilder::new(docker, image_config(&config)?);
+    let builder = ImageBuilder::new(docker, image_config(&config)?, sandboxes.tag_mark());
+    let collector = Collector::new(store.clone(), builder.clone(), Arc::clone(&clock), &config, manifests.values());
     let images = Images::new(store.clone(), builder, config.images.at_once, shutdown.clone());
     let (outbox, nudged) = Outbox::new();
     let acknowledged = Arc::new(Acknowledged::default());
@@ -127,6 +131,7 @@ async fn start(file: &Path, shutdown: &CancellationToken, tasks: &TaskTracker) -
         rules,
         taking: Arc::default(),
         images,
+        collector,
         pool: Pool::default(),
         reach: routing::Reach::default(),
         outbox,
@@ -162,6 +167,7 @@ async fn start(file: &Path, shutdown: &CancellationToken, tasks: &TaskTracker) -
     let leftover = Arc::clone(&app);
     // What the last service was taking when it went away.
     app.tasks.spawn(async move { tidy_snapshots(&leftover).await });
+    app.tasks.spawn(collect::keep(Arc::clone(&app)));
     app.tasks.spawn(dispatch::run(Arc::clone(&app), arrived));
     app.tasks.spawn(home::keep(Arc::clone(&app)));
     app.tasks.spawn(pool::keep(Arc::clone(&app)));
@@ -407,7 +413,18 @@ async fn serve_http(
     let pages = PageKeys::new(app.sandboxes.page_keys());
     let builder = Arc::downgrade(app);
     let builds = Builds::new(images::logs(app), move |repo| builder.upgrade().map_or(Asked::Unknown, |app| images::rebuild(&app, repo)));
-    let mut router = longshore_api::router(Api { store: app.store.clone(), token, pages, not_ready, warmups, pool, typing, builds });
+    let (disks, collecting) = (Arc::downgrade(app), Arc::downgrade(app));
+    let latest = Reported::new(move || serde_json::json!(disks.upgrade().and_then(|app| app.collector.latest())));
+    let disk = Disk::new(latest, move |how| {
+        let app = collecting.upgrade();
+        async move {
+            match app {
+                Some(app) => collect::answer(&app, how).await,
+                None => Err("the service is stopping".to_owned()),
+            }
+        }
+    });
+    let mut router = longshore_api::router(Api { store: app.store.clone(), token, pages, not_ready, warmups, pool, typing, builds, disk });
     if app.config.slack.mode == SlackMode::Http {
         let section = &app.config.slack;
         let secret = app.config.secret("slack", "signing_secret_env", &section.signing_secret_env)?;

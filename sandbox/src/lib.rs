@@ -21,8 +21,8 @@ pub use error::EngineError;
 pub use exec::{Command, Exec, ExecEnd, ExecOutput, ExecUser};
 pub use exit::Exit;
 pub use image::{
-    Bound, Bounds, BuildError, BuildOutcome, BuildStep, BuiltImage, ImageBuild, ImageBuilder, ImageConfig, Progress, Rebuild, StepFailure,
-    StepTiming, Trial, TrialSandbox,
+    Bound, Bounds, BuildError, BuildOutcome, BuildStep, BuiltImage, CollectionError, EngineImage, HeldBy, ImageBuild, ImageBuilder,
+    ImageConfig, Progress, Rebuild, RegistryImage, Removal, StepFailure, StepTiming, Stocked, Trial, TrialSandbox,
 };
-pub use names::{CommitSha, ImageRef, InvalidName, Namespace};
+pub use names::{CommitSha, ImageRef, InvalidName, Namespace, TagMark};
 pub use registry::{RegistryConfig, RegistryCredentials, Transport};

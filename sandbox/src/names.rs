@@ -85,7 +85,61 @@ name!(
     |text| text.len() == 40 && text.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c))
 );
 
+name!(
+    /// Before the tags that one installation pushes, so that it knows its own again in a registry that others push to.
+    TagMark,
+    "a tag's mark: 1 to 40 lower-case letters, digits and `-`, beginning with `longshore-`",
+    |text| {
+        text.len() <= 40
+            && text.strip_prefix(MARKED).is_some_and(|rest| {
+                !rest.is_empty() && rest.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            })
+    }
+);
+
+/// What every mark begins with.
+const MARKED: &str = "longshore-";
+
+impl TagMark {
+    /// The same for the same secret, which nobody reads out of it.
+    pub fn of(secret: &[u8]) -> Self {
+        Self(format!("{MARKED}{}", short_hash(secret, 10)))
+    }
+
+    /// A tag that nobody else gives, for an image of these inputs.
+    pub(crate) fn tag(&self, input_hash: &str) -> String {
+        format!("{self}-{input_hash}-{:08x}", rand::random::<u32>())
+    }
+
+    /// Whether this installation gave the tag.
+    pub(crate) fn is_on(&self, tag: &str) -> bool {
+        tag.strip_prefix(self.as_str()).is_some_and(|rest| rest.starts_with('-'))
+    }
+}
+
+/// Whether a service of this namespace gave an image this name: a build's working name, or one in a registry, whichever registry that was.
+pub(crate) fn is_own_name(namespace: &Namespace, name: &str) -> bool {
+    if name.strip_prefix(namespace.as_str()).is_some_and(|rest| rest.starts_with("/image:")) {
+        return true;
+    }
+    let (path, is_own) = match name.split_once('@') {
+        Some((path, _)) => (path, true),
+        None => match name.rsplit_once(':') {
+            // Before there were marks, a tag was the hash of the inputs.
+            Some((path, tag)) => (path, tag.starts_with(MARKED) || (tag.len() == 32 && tag.chars().all(|c| c.is_ascii_hexdigit()))),
+            None => return false,
+        },
+    };
+    let mut parts = path.rsplit('/').skip(1);
+    is_own && parts.next() == Some(namespace.as_str()) && parts.next().is_some()
+}
+
 impl ImageRef {
+    /// `sha256:…`, where it names exactly these bytes.
+    pub fn digest(&self) -> Option<&str> {
+        self.0.split_once('@').map(|(_, digest)| digest)
+    }
+
     /// Whether a registry can be asked for exactly these bytes.
     pub fn is_pinned(&self) -> bool {
         self.0.contains("@sha256:")
@@ -148,6 +202,40 @@ mod tests {
         assert!(ImageRef::parse("-rm").is_err() && ImageRef::parse("a b").is_err() && ImageRef::parse("").is_err());
         assert!(ImageRef::parse("127.0.0.1:5055/longshore/acme-shop@sha256:abc").unwrap().is_pinned());
         assert!(CommitSha::parse("HEAD").is_err());
+    }
+
+    #[test]
+    fn an_installation_knows_its_own_tags_and_names() {
+        let (mark, other) = (TagMark::of(b"one"), TagMark::of(b"two"));
+        let tag = mark.tag("0123");
+        assert!(mark.is_on(&tag) && !other.is_on(&tag) && !mark.is_on("latest") && !mark.is_on(mark.as_str()), "{tag}");
+        assert_ne!(tag, mark.tag("0123"), "the same inputs can be built twice");
+        assert_eq!(TagMark::parse(mark.as_str()), Ok(mark.clone()));
+        assert!(TagMark::parse("longshore-").is_err() && TagMark::parse("latest").is_err());
+
+        let namespace = Namespace::parse("team").unwrap();
+        let own = [
+            "team/image:b-1".to_owned(),
+            format!("127.0.0.1:5055/team/acme-shop:{tag}"),
+            format!("ghcr.io/acme/team/acme-shop:{}", other.tag("0123")),
+            "127.0.0.1:5055/team/acme-shop@sha256:abc".to_owned(),
+            format!("127.0.0.1:5055/team/acme-shop:{}", "0123456789abcdef".repeat(2)),
+        ];
+        for name in own {
+            assert!(is_own_name(&namespace, &name), "{name}");
+        }
+        for name in [
+            "team/snapshot:b-1",
+            "team2/image:b-1",
+            "longshore/base:latest",
+            "127.0.0.1:5055/team/acme-shop:latest",
+            "127.0.0.1:5055/other/acme-shop@sha256:abc",
+            "127.0.0.1:5055/team/sub/acme-shop@sha256:abc",
+            "team/acme-shop@sha256:abc",
+            "127.0.0.1:5055/team/acme-shop",
+        ] {
+            assert!(!is_own_name(&namespace, name), "{name}");
+        }
     }
 
     proptest! {

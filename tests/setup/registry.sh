@@ -10,6 +10,7 @@ answers() { curl -fsS --noproxy '*' --max-time 2 "http://127.0.0.1:$port/v2/" >/
 if answers; then exit 0; fi
 command -v docker-registry >/dev/null || fail "docker-registry is not installed: run tests/setup/packages.sh (or make setup)"
 mkdir -p "$folder/storage"
+# No `cache`: what it remembers of blobs would outlive a collection, and pushes would leave them out.
 cat >"$folder/config.yml" <<YAML
 version: 0.1
 log: {level: warn}

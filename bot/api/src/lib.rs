@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod builds;
+mod disk;
 mod page;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use subtle::ConstantTimeEq;
 use tokio::sync::watch;
 
 pub use builds::{Asked, Builds};
+pub use disk::{Collect, Disk};
 pub use page::PageKeys;
 
 /// Sessions in one list.
@@ -44,6 +46,7 @@ pub struct Api {
     /// Hears that somebody is about to ask.
     pub typing: Told,
     pub builds: Builds,
+    pub disk: Disk,
 }
 
 /// What somebody else keeps, told as it stands when it is asked for.
@@ -115,6 +118,7 @@ pub fn router(api: Api) -> Router {
         .route("/sessions/{id}", get(page::page))
         .route("/sessions.css", get(page::style))
         .route("/v1/images", get(images))
+        .route("/v1/images/collect", post(disk::collect))
         .route("/v1/pool", get(pool))
         .route("/v1/images/{owner}/{name}/builds", get(builds::history))
         .route("/v1/images/{owner}/{name}/builds/{id}/log", get(builds::log))
@@ -175,12 +179,12 @@ async fn readyz(State(api): State<Api>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n")).into_response()
 }
 
-/// What is known of each repository's image: what `/agent repos` shows, for scripts.
+/// What is known of each repository's image, and what images take: what `/agent repos` shows, for scripts.
 async fn images(State(api): State<Api>, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
     api.admit(&headers)?;
     let images = api.store.images().await?;
     let listed: Vec<Value> = images.into_iter().map(|(repo, record)| json!({ "repository": repo, "image": record })).collect();
-    Ok(Json(json!({ "images": listed })))
+    Ok(Json(json!({ "images": listed, "disk": api.disk.latest() })))
 }
 
 /// Which repositories were likely to be needed, and why: what a pool of sandboxes would be told.
@@ -289,6 +293,13 @@ mod tests {
 
     use super::*;
 
+    fn disk() -> Disk {
+        Disk::new(Reported::new(|| json!({ "limit": 1 })), async |how| match how {
+            Collect::Remove => Err("no engine".to_owned()),
+            Collect::DryRun => Ok(json!({ "dry_run": true })),
+        })
+    }
+
     async fn status(token: Option<&str>, path: &str, shown: Option<&str>, not_ready: &[&str]) -> StatusCode {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), Arc::new(ManualClock::at(Timestamp(1)))).unwrap();
@@ -298,7 +309,7 @@ mod tests {
         let pool = Reported::new(|| json!({}));
         let typing = Told::new(|typing| if typing.text.is_some() { Ok(()) } else { Err("say something".to_owned()) });
         let builds = Builds::new(folder.path().join("builds"), |_| Asked::Unknown);
-        let api = Api { store, token: token.map(ApiToken::new), pages, not_ready, warmups, pool, typing, builds };
+        let api = Api { store, token: token.map(ApiToken::new), pages, not_ready, warmups, pool, typing, builds, disk: disk() };
         let (mut request, body) = match path.split_once(' ') {
             Some((path, body)) => (Request::post(path), Body::from(body.to_owned())),
             None => (Request::get(path), Body::empty()),
@@ -349,7 +360,7 @@ mod tests {
         let pages = PageKeys::new(|session| format!("key of {session}"));
         let token = Some(ApiToken::new("t"));
         let (nothing, typing) = (Reported::new(|| json!([])), Told::new(|_| Ok(())));
-        let router = router(Api { store, token, pages, not_ready, warmups: nothing.clone(), pool: nothing, typing, builds });
+        let router = router(Api { store, token, pages, not_ready, warmups: nothing.clone(), pool: nothing, typing, builds, disk: disk() });
         let ask = async |method: &str, path: &str, token: &str| {
             let request = Request::builder().method(method).uri(path).header(AUTHORIZATION, format!("Bearer {token}"));
             let answer = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
@@ -369,6 +380,13 @@ mod tests {
         assert_eq!(ask("POST", "/v1/images/acme/shop/rebuild", "x").await.0, StatusCode::UNAUTHORIZED);
         assert_eq!(ask("POST", "/v1/images/acme/shop/rebuild", "t").await.0, StatusCode::CONFLICT);
         assert_eq!(ask("POST", "/v1/images/acme/other/rebuild", "t").await.0, StatusCode::NOT_FOUND);
+
+        assert!(ask("GET", "/v1/images", "t").await.1.contains("\"disk\":{\"limit\":1}"));
+        assert_eq!(ask("POST", "/v1/images/collect?dry_run=true", "x").await.0, StatusCode::UNAUTHORIZED);
+        assert_eq!(ask("POST", "/v1/images/collect?dry_run=true", "t").await, (StatusCode::OK, "{\"dry_run\":true}".to_owned()));
+        let refused = (StatusCode::SERVICE_UNAVAILABLE, "{\"error\":\"no engine\"}".to_owned());
+        assert_eq!(ask("POST", "/v1/images/collect", "t").await, refused);
+        assert_eq!(ask("POST", "/v1/images/collect?dry=true", "t").await.0, StatusCode::BAD_REQUEST, "a typing error removes nothing");
     }
 
     #[tokio::test]
@@ -380,7 +398,8 @@ mod tests {
         let nothing = Reported::new(|| json!([]));
         let typing = Told::new(|_| Ok(()));
         let builds = Builds::new(folder.path().join("builds"), |_| Asked::Unknown);
-        let router = router(Api { store, token: None, pages, not_ready, warmups: nothing.clone(), pool: nothing, typing, builds });
+        let router =
+            router(Api { store, token: None, pages, not_ready, warmups: nothing.clone(), pool: nothing, typing, builds, disk: disk() });
         for path in
             ["/sessions/s-none", "/sessions/s-none?key=", "/sessions/s-none?key=key-of-s-other", "/sessions/s-none?key=key-of-s-none"]
         {

@@ -632,7 +632,7 @@ async fn slack_takes_every_layout() {
         }
         .render(),
         AgentStop { mine: vec![line(working)] }.render(),
-        AgentRepos { repositories: vec![image] }.render(),
+        AgentRepos { disk: None, repositories: vec![image] }.render(),
         AgentHelp { bot: bot(&slack).user }.render(),
         Notice::Empty.render(),
     ];

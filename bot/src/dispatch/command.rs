@@ -37,7 +37,10 @@ pub async fn command(app: &Arc<App>, call: CommandCall) -> Result<()> {
 async fn answer(app: &Arc<App>, call: &CommandCall) -> Result<Message> {
     Ok(match AgentCommand::parse(&call.text) {
         AgentCommand::Status(scope) => status(app, scope, &call.user, &call.channel).await?,
-        AgentCommand::Repos => AgentRepos { repositories: overview::image_lines(app, app.manifests.keys().cloned()).await? }.render(),
+        AgentCommand::Repos => {
+            let repositories = overview::image_lines(app, app.manifests.keys().cloned()).await?;
+            AgentRepos { repositories, disk: overview::disk_line(app) }.render()
+        }
         AgentCommand::Link => link(app, &call.user).await.render(),
         AgentCommand::Help => AgentHelp { bot: app.bot.user.clone() }.render(),
         AgentCommand::Stop(None) => {

@@ -17,8 +17,8 @@ use longshore_gateway::{
 };
 use longshore_github::GitHub;
 use longshore_sandbox::{
-    Bounds, BuildError, BuildOutcome, BuiltImage, CommitSha, DockerConfig, DockerEngine, Engine, ImageBuilder, ImageRef, Namespace,
-    Progress, Rebuild, StepFailure,
+    Bounds, BuildError, BuildOutcome, BuiltImage, CommitSha, DockerConfig, DockerEngine, Engine, ImageBuilder, Namespace, Progress,
+    Rebuild, RegistryImage, StepFailure,
 };
 use longshore_session::{RepoName, RepositoryManifest};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -91,7 +91,7 @@ impl Prover {
         let gateway = Gateway::new(serve::gateway_config(config)?, parts)?;
         let address = SocketAddr::new(engine.gateway_address(), config.sandboxes.gateway_port);
         serve::open_gateway(gateway, address, &tasks, &shutdown).await?;
-        let builder = ImageBuilder::new(Arc::clone(&engine), serve::image_config(config)?);
+        let builder = ImageBuilder::new(Arc::clone(&engine), serve::image_config(config)?, sandboxes.tag_mark());
         Ok(Self { docker, engine, builder, sandboxes, door, tasks, shutdown, folder, lock })
     }
 
@@ -129,7 +129,7 @@ impl Prover {
         };
         match outcome {
             Ok(BuildOutcome::Built(built)) => {
-                self.forget(&built.reference, &built.input_hash).await;
+                self.forget(manifest, &built).await;
                 Ok(built)
             }
             Ok(BuildOutcome::Unchanged { .. }) => Err(Refuted::Otherwise("the builder found nothing to build".to_owned())),
@@ -145,12 +145,16 @@ impl Prover {
     }
 
     /// The image was a proof: the service builds its own.
-    async fn forget(&self, reference: &ImageRef, tag: &str) {
-        let tagged = reference.as_str().split_once('@').and_then(|(name, _)| ImageRef::parse(format!("{name}:{tag}")).ok());
-        for image in tagged.iter().chain([reference]) {
+    async fn forget(&self, manifest: &RepositoryManifest, built: &BuiltImage) {
+        for image in [&built.tagged, &built.reference] {
             if let Err(error) = self.engine.remove_image(image).await {
                 tracing::debug!(%image, %error, "a proof's image could not be removed");
             }
+        }
+        let pushed =
+            RegistryImage { reference: built.reference.clone(), repository: manifest.repository.clone(), created: None, blobs: Vec::new() };
+        if let Err(error) = self.builder.remove_from_registry(&pushed).await {
+            tracing::debug!(image = %pushed.reference, %error, "a proof's image could not be deleted from the registry");
         }
     }
 

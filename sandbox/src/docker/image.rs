@@ -23,6 +23,8 @@ pub(crate) struct ImageFacts {
     pub id: String,
     pub labels: HashMap<String, String>,
     pub layers: usize,
+    /// The layers themselves, from the lowest to the uppermost.
+    pub chain: Vec<String>,
     pub bytes: u64,
     /// `registry/name@sha256:…` for each registry that it was pushed to or pulled from.
     digests: Vec<String>,
@@ -30,10 +32,12 @@ pub(crate) struct ImageFacts {
 
 impl From<ImageInspect> for ImageFacts {
     fn from(image: ImageInspect) -> Self {
+        let chain = image.root_fs.and_then(|root| root.layers).unwrap_or_default();
         Self {
             id: image.id.unwrap_or_default(),
             labels: image.config.and_then(|config| config.labels).unwrap_or_default(),
-            layers: image.root_fs.and_then(|root| root.layers).map_or(0, |layers| layers.len()),
+            layers: chain.len(),
+            chain,
             bytes: image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
             digests: image.repo_digests.unwrap_or_default(),
         }

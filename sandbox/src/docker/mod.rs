@@ -6,6 +6,7 @@ mod exec;
 mod files;
 mod image;
 mod network;
+mod shelf;
 mod snapshot;
 mod wait;
 
@@ -22,7 +23,9 @@ use bytes::Bytes;
 use longshore_session::SandboxId;
 
 use self::client::Client;
-pub(crate) use self::{container::Kind, exec::Part, image::ImageFacts, network::firewall_works, snapshot::IMAGE_LABEL_PREFIX};
+pub(crate) use self::{
+    container::Kind, exec::Part, image::ImageFacts, network::firewall_works, shelf::Shelved, snapshot::IMAGE_LABEL_PREFIX,
+};
 use crate::{
     Capabilities, CarrierPaths, Engine, EngineError, Exec, ExecOutput, Exit, ImageRef, Namespace, RegistryConfig, Removed, Sandbox,
     SandboxInfo, Snapshot, SnapshotImage, StartSandbox, carrier,

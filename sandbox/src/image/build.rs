@@ -17,7 +17,6 @@ use super::{
 use crate::{
     CommitSha, Engine, EngineError, Exec, ExecUser, ImageRef, Process, StartSandbox,
     docker::{ImageFacts, Kind},
-    names::image_repository,
 };
 
 /// Builds from one another before the layers are put together by a full one.
@@ -186,7 +185,8 @@ impl ImageBuilder {
 
         let local = format!("{}/image", self.engine.namespace());
         let sandbox = build.sandbox.clone();
-        let labels = plan.inputs.labels();
+        let mut labels = plan.inputs.labels();
+        labels.push(("repository".to_owned(), build.manifest.repository.to_string()));
         run.progress.enter(BuildStep::Commit);
         let image = match run.engine.commit(&sandbox, &local, sandbox.as_str(), labels).await {
             Err(EngineError::DiskFull { .. }) => return Err(BuildError::DiskFull { step: BuildStep::Commit }),
@@ -227,12 +227,15 @@ impl ImageBuilder {
         tried: Tried,
         run: &mut Run<'_>,
     ) -> Result<BuiltImage, BuildError> {
-        let repository =
-            format!("{}/{}", self.config.registry.address, image_repository(self.engine.namespace(), &build.manifest.repository));
+        let repository = self.registry_path(&build.manifest.repository);
         let input_hash = plan.inputs.hash();
         fault_point!("image.tried.after");
         run.progress.enter(BuildStep::Push);
-        let reference = match run.engine.push(image, &repository, &input_hash).await {
+        let tag = self.mark.tag(&input_hash);
+        let tagged = ImageRef::parse(format!("{repository}:{tag}"))
+            .map_err(|error| EngineError::Refused { during: "naming an image".to_owned(), message: error.to_string() })?;
+        let _pushing = self.pushing.read().await;
+        let reference = match run.engine.push(image, &repository, &tag).await {
             Err(EngineError::DiskFull { .. }) => return Err(BuildError::DiskFull { step: BuildStep::Push }),
             result => result?,
         };
@@ -242,6 +245,7 @@ impl ImageBuilder {
         let digest = reference.as_str().split_once('@').map(|(_, digest)| digest.to_owned()).unwrap_or_default();
         Ok(BuiltImage {
             reference,
+            tagged,
             digest,
             commit: build.commit.clone(),
             input_hash,

@@ -7,19 +7,21 @@ mod inputs;
 mod log;
 mod progress;
 mod steps;
+mod stock;
 mod trial;
 mod vocabulary;
 
 use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use longshore_session::{RepositoryManifest, SandboxId};
-use tokio::sync::oneshot;
+use tokio::sync::{RwLock, oneshot};
 
 pub use self::error::{BuildError, StepFailure};
 pub(crate) use self::log::tail;
 pub use self::progress::{Progress, StepTiming};
+pub use self::stock::{CollectionError, EngineImage, HeldBy, RegistryImage, Removal, Stocked};
 pub use self::trial::{Bound, Bounds, Trial, TrialSandbox};
-use crate::{CommitSha, DockerEngine, ImageRef, RegistryConfig};
+use crate::{CommitSha, DockerEngine, ImageRef, RegistryConfig, TagMark};
 
 /// What holds for all builds.
 #[derive(Debug, Clone)]
@@ -86,6 +88,8 @@ pub enum BuildOutcome {
 pub struct BuiltImage {
     /// `registry/name@sha256:…`.
     pub reference: ImageRef,
+    /// The same by its tag.
+    pub tagged: ImageRef,
     /// `sha256:…` of it.
     pub digest: String,
     pub commit: CommitSha,
@@ -141,10 +145,14 @@ impl fmt::Display for BuildStep {
 pub struct ImageBuilder {
     engine: Arc<DockerEngine>,
     config: ImageConfig,
+    mark: TagMark,
+    /// Pushes read, the registry's collection writes.
+    pushing: Arc<RwLock<()>>,
 }
 
 impl ImageBuilder {
-    pub fn new(engine: Arc<DockerEngine>, config: ImageConfig) -> Self {
-        Self { engine, config }
+    /// `mark` is on the tags that it gives, and no other installation's.
+    pub fn new(engine: Arc<DockerEngine>, config: ImageConfig, mark: TagMark) -> Self {
+        Self { engine, config, mark, pushing: Arc::default() }
     }
 }

@@ -1,10 +1,10 @@
-//! A registry's HTTP API.
+//! A registry's HTTP API: is it there, what does it hold, and take this away.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use reqwest::{
     Client, Method, RequestBuilder, Response, StatusCode,
-    header::{HeaderMap, WWW_AUTHENTICATE},
+    header::{ACCEPT, HeaderMap, LINK, WWW_AUTHENTICATE},
 };
 use secrecy::ExposeSecret;
 use serde::Deserialize;
@@ -14,11 +14,76 @@ use crate::EngineError;
 
 const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(30);
+/// Engines push the first kind; other builders the second.
+const MANIFESTS: &str = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json";
+/// Tags that one repository is asked for at the most.
+const MOST_TAGS: usize = 10_000;
+
+/// What became of a manifest that was to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deletion {
+    Deleted,
+    /// It was gone.
+    Missing,
+    /// The registry deletes nothing, or nothing for us.
+    Disabled,
+}
+
+/// What a tag stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Manifest {
+    /// `sha256:…`
+    pub digest: String,
+    /// Digest of its configuration.
+    pub config: String,
+    /// Digests and sizes of what it is made of, its configuration among them.
+    pub blobs: Vec<(String, u64)>,
+}
+
+/// What a registry says of an image's configuration.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Configuration {
+    /// As in RFC 3339.
+    #[serde(default)]
+    pub created: String,
+    #[serde(default)]
+    config: Labelled,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct Labelled {
+    #[serde(default, rename = "Labels")]
+    labels: Option<HashMap<String, String>>,
+}
+
+impl Configuration {
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.config.labels.as_ref()?.get(key).map(String::as_str)
+    }
+}
 
 #[derive(Debug, Clone)]
 pub(crate) struct Registry {
     config: RegistryConfig,
     client: Client,
+}
+
+#[derive(Deserialize)]
+struct Blob {
+    digest: String,
+    size: u64,
+}
+
+#[derive(Deserialize)]
+struct ManifestBody {
+    config: Blob,
+    layers: Vec<Blob>,
+}
+
+#[derive(Deserialize)]
+struct TagList {
+    /// Null where all of them were deleted.
+    tags: Option<Vec<String>>,
 }
 
 /// A token server's answer: the one name or the other.
@@ -56,6 +121,74 @@ impl Registry {
         }
     }
 
+    /// The tags of one repository (with its registry's address); none where there is no such repository.
+    pub async fn tags(&self, repository: &str) -> Result<Vec<String>, EngineError> {
+        let mut tags = Vec::new();
+        let mut path = format!("{}/tags/list", self.path_of(repository));
+        while tags.len() < MOST_TAGS {
+            let answer = self.ask(Method::GET, &path).await?;
+            match answer.status() {
+                StatusCode::OK => {}
+                StatusCode::NOT_FOUND => break,
+                status => return Err(self.strange(status)),
+            }
+            let next = next_page(answer.headers());
+            let list: TagList = answer.json().await.map_err(|error| unreachable(&self.config, &error))?;
+            tags.extend(list.tags.unwrap_or_default());
+            match next {
+                Some(next) => path = next,
+                None => break,
+            }
+        }
+        Ok(tags)
+    }
+
+    /// None where it is gone, or is no single image: nothing that an engine of ours pushed.
+    pub async fn manifest(&self, repository: &str, tag_or_digest: &str) -> Result<Option<Manifest>, EngineError> {
+        let answer = self.ask(Method::GET, &format!("{}/manifests/{tag_or_digest}", self.path_of(repository))).await?;
+        match answer.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => return Ok(None),
+            status => return Err(self.strange(status)),
+        }
+        let digest = answer.headers().get("docker-content-digest").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let body = answer.bytes().await.map_err(|error| unreachable(&self.config, &error))?;
+        let (Some(digest), Ok(ManifestBody { config, layers })) = (digest, serde_json::from_slice(&body)) else { return Ok(None) };
+        let named = config.digest.clone();
+        let blobs = layers.into_iter().chain([config]).map(|blob| (blob.digest, blob.size)).collect();
+        Ok(Some(Manifest { digest, config: named, blobs }))
+    }
+
+    /// An image's configuration; none where it is gone.
+    pub async fn configuration(&self, repository: &str, digest: &str) -> Result<Option<Configuration>, EngineError> {
+        let answer = self.ask(Method::GET, &format!("{}/blobs/{digest}", self.path_of(repository))).await?;
+        match answer.status() {
+            StatusCode::OK => Ok(answer.json().await.ok()),
+            StatusCode::NOT_FOUND => Ok(None),
+            status => Err(self.strange(status)),
+        }
+    }
+
+    /// Takes a manifest away, with every tag of it. Its blobs stay until the registry's own collection.
+    pub async fn delete(&self, repository: &str, digest: &str) -> Result<Deletion, EngineError> {
+        let answer = match self.ask(Method::DELETE, &format!("{}/manifests/{digest}", self.path_of(repository))).await {
+            Err(EngineError::RegistryRefused { .. }) => return Ok(Deletion::Disabled),
+            answer => answer?,
+        };
+        match answer.status() {
+            StatusCode::ACCEPTED | StatusCode::OK => Ok(Deletion::Deleted),
+            StatusCode::NOT_FOUND => Ok(Deletion::Missing),
+            // Some say that what they do not do is a bad request.
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::BAD_REQUEST => Ok(Deletion::Disabled),
+            status => Err(self.strange(status)),
+        }
+    }
+
+    /// `host/team/name` as the API names it: `team/name`.
+    fn path_of<'a>(&self, repository: &'a str) -> &'a str {
+        repository.strip_prefix(self.config.host()).map_or(repository, |path| path.trim_start_matches('/'))
+    }
+
     /// Asks once, and once more with what the registry wants to see.
     async fn ask(&self, method: Method, path: &str) -> Result<Response, EngineError> {
         let scheme = match self.config.transport {
@@ -63,7 +196,7 @@ impl Registry {
             Transport::Plain => "http",
         };
         let url = format!("{scheme}://{}/v2/{path}", self.config.host());
-        let request = || self.client.request(method.clone(), &url);
+        let request = || self.client.request(method.clone(), &url).header(ACCEPT, MANIFESTS);
         let answer = self.send(request()).await?;
         if answer.status() != StatusCode::UNAUTHORIZED {
             return Ok(answer);
@@ -153,6 +286,14 @@ fn challenge(headers: &HeaderMap) -> Option<Challenge> {
     Some(Challenge::Bearer { realm: realm?, parameters })
 }
 
+/// The path after `/v2/` of a list's next page.
+fn next_page(headers: &HeaderMap) -> Option<String> {
+    let link = headers.get(LINK)?.to_str().ok()?;
+    let (target, _) = link.strip_prefix('<')?.split_once('>')?;
+    let (_, path) = target.split_once("/v2/")?;
+    Some(path.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use reqwest::header::HeaderValue;
@@ -177,5 +318,20 @@ mod tests {
         );
         assert_eq!(challenge(&with(WWW_AUTHENTICATE, "Negotiate")), None);
         assert_eq!(challenge(&HeaderMap::new()), None);
+    }
+    #[test]
+    fn a_list_goes_on_where_the_registry_says() {
+        let link = with(LINK, "</v2/team/shop/tags/list?last=b&n=2>; rel=\"next\"");
+        assert_eq!(next_page(&link).as_deref(), Some("team/shop/tags/list?last=b&n=2"));
+        assert_eq!(next_page(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_configuration_may_have_no_labels() {
+        let read = |text: &str| serde_json::from_str::<Configuration>(text).unwrap();
+        assert_eq!(read(r#"{"config": {"Labels": {"a": "b"}}, "created": "x"}"#).label("a"), Some("b"));
+        for bare in ["{}", r#"{"config": {}}"#, r#"{"config": {"Labels": null}}"#] {
+            assert_eq!(read(bare).label("a"), None, "{bare}");
+        }
     }
 }

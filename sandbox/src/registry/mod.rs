@@ -6,7 +6,7 @@ use std::fmt;
 
 use secrecy::SecretString;
 
-pub(crate) use self::api::Registry;
+pub(crate) use self::api::{Deletion, Registry};
 
 /// How the registry is spoken to by us. Engines decide for themselves: an address of the loopback network, and what their `insecure-registries`
 /// name, may be plain.

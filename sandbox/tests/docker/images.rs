@@ -8,7 +8,7 @@ use std::{
 
 use longshore_sandbox::{
     Bound, Bounds, BuildError, BuildOutcome, BuildStep, BuiltImage, CommitSha, Engine, EngineError, Exec, ExecEnd, GATEWAY_HOST,
-    ImageBuild, ImageBuilder, ImageConfig, ImageRef, Process, Progress, Rebuild, RegistryConfig, Sandbox, Trial, TrialSandbox,
+    ImageBuild, ImageBuilder, ImageConfig, ImageRef, Process, Progress, Rebuild, RegistryConfig, Sandbox, TagMark, Trial, TrialSandbox,
 };
 use longshore_session::{RepositoryManifest, SandboxId};
 
@@ -16,6 +16,10 @@ use crate::fixture::{Fixture, GATEWAY_PORT, SECRET, base, docker, with_engine};
 
 pub fn registry() -> String {
     format!("127.0.0.1:{}", std::env::var("LONGSHORE_REGISTRY_PORT").unwrap_or_else(|_| "5055".to_owned()))
+}
+
+pub fn mark() -> TagMark {
+    TagMark::of(b"these tests")
 }
 
 /// What the registry says of a path.
@@ -129,7 +133,7 @@ impl Trial for Idle {
 }
 
 fn builder(fixture: &Fixture) -> ImageBuilder {
-    ImageBuilder::new(fixture.engine.clone(), ImageConfig { registry: RegistryConfig::at(registry()), base: base() })
+    ImageBuilder::new(fixture.engine.clone(), ImageConfig { registry: RegistryConfig::at(registry()), base: base() }, mark())
 }
 
 pub fn built(outcome: BuildOutcome) -> BuiltImage {
@@ -183,13 +187,7 @@ fn an_image_is_built_once_for_the_same_inputs_and_from_the_last_one_for_new_ones
         assert!(matches!(again, BuildOutcome::Unchanged { ref reference, .. } if *reference == image.reference), "{again:?}");
 
         // The engine loses it; the registry gives it back.
-        docker(&[
-            "image",
-            "rm",
-            "--force",
-            image.reference.as_str(),
-            &format!("{}:{}", image.reference.as_str().split('@').next().unwrap(), image.input_hash),
-        ]);
+        docker(&["image", "rm", "--force", image.reference.as_str(), image.tagged.as_str()]);
         assert!(!fixture.image_exists(image.reference.as_str()));
         let sandbox = fixture.engine.start(start).await.unwrap();
         assert_eq!(fixture.text(&sandbox.id, "cat dependencies").await, dependencies);
@@ -470,7 +468,7 @@ fn a_build_that_fails_says_where_and_why() {
         assert!(error.to_string().contains("GitHub App"), "{error}");
 
         let config = ImageConfig { registry: RegistryConfig::at("127.0.0.1:1"), base: base() };
-        let nowhere = ImageBuilder::new(fixture.engine.clone(), config);
+        let nowhere = ImageBuilder::new(fixture.engine.clone(), config, mark());
         let error = nowhere.build(request(&fixture, &manifest(""), &commit, Rebuild::Full), &ANSWERS).await.unwrap_err();
         assert!(matches!(&error, BuildError::Engine(EngineError::RegistryUnreachable { .. })), "{error}");
 

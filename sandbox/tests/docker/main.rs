@@ -8,3 +8,4 @@ mod isolation;
 mod registry;
 mod sandboxes;
 mod snapshots;
+mod stock;

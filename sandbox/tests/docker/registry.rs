@@ -9,7 +9,7 @@ use longshore_session::SandboxId;
 
 use crate::{
     fixture::{Fixture, base, config, docker, with_engine, with_engine_of},
-    images::{ANSWERS, Origin, built, manifest, request},
+    images::{ANSWERS, Origin, built, manifest, mark, request},
 };
 
 fn as_builder(registry: &OwnRegistry, password: &str) -> RegistryConfig {
@@ -42,7 +42,7 @@ fn a_registry_that_wants_credentials_gets_them_and_nobody_reads_them() {
             let finding = findings.iter().find(|finding| finding.subject == "image registry").unwrap();
             assert!(finding.verdict == Verdict::Bad && finding.words.contains(said), "{finding:?}");
             assert!(finding.words.contains("images.registry_user"), "{finding:?}");
-            let builder = ImageBuilder::new(engine.clone(), images);
+            let builder = ImageBuilder::new(engine.clone(), images, mark());
             let error = builder.build(request(&fixture, &recipe, &commit, Rebuild::Full), &ANSWERS).await.unwrap_err();
             assert!(matches!(&error, BuildError::Engine(EngineError::RegistryRefused { .. })), "{error}");
             assert!(!format!("{error} {error:?} {findings:?} {config:?}").contains("battery"), "{error:?}");
@@ -54,7 +54,7 @@ fn a_registry_that_wants_credentials_gets_them_and_nobody_reads_them() {
         let findings = examine(&config, &images).await;
         let finding = findings.iter().find(|finding| finding.subject == "image registry").unwrap();
         assert!(finding.verdict == Verdict::Good && finding.words.contains("takes the user builder"), "{finding:?}");
-        let builder = ImageBuilder::new(engine.clone(), images);
+        let builder = ImageBuilder::new(engine.clone(), images, mark());
         let image = built(builder.build(request(&fixture, &recipe, &commit, Rebuild::Full), &ANSWERS).await.unwrap());
         let log = std::fs::read_to_string(fixture.folder.path().join("logs/build.log")).unwrap();
         assert!(!log.contains(PASSWORD), "{log}");
@@ -85,7 +85,7 @@ fn another_engine_pulls_an_image_by_its_digest() {
         async |fixture| {
             let origin = Origin::serve(&fixture).await;
             let commit = origin.commit("README.md", "# Checkout\n");
-            let builder = ImageBuilder::new(fixture.engine.clone(), ImageConfig { registry: access.clone(), base: base() });
+            let builder = ImageBuilder::new(fixture.engine.clone(), ImageConfig { registry: access.clone(), base: base() }, mark());
             let recipe = manifest("setup = [\"echo ready >dependencies\"]\n");
             made = Some(built(builder.build(request(&fixture, &recipe, &commit, Rebuild::Full), &ANSWERS).await.unwrap()));
         },

@@ -84,6 +84,15 @@ impl OwnRegistry {
         self.running = Some(child);
     }
 
+    /// From now on it deletes nothing.
+    pub fn keep_everything(&mut self) {
+        self.stop();
+        let config = self.folder.path().join("config.yml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        std::fs::write(&config, text.replace("delete: {enabled: true}", "delete: {enabled: false}")).unwrap();
+        self.start_again();
+    }
+
     /// Everything it holds is gone; it answers on.
     pub fn lose_everything(&mut self) {
         self.stop();

@@ -13,6 +13,29 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentRepos {
     pub repositories: Vec<ImageLine>,
+    /// None before it was looked at.
+    pub disk: Option<DiskLine>,
+}
+
+/// What images and snapshots take, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskLine {
+    pub engine: u64,
+    /// None where the registry does not tell.
+    pub registry: Option<u64>,
+    pub snapshots: u64,
+    /// What images may take in each of the two places.
+    pub limit: u64,
+    pub snapshot_limit: u64,
+    pub room: Room,
+}
+
+/// Whether what has to be kept keeps to the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    Enough,
+    /// Nothing more can be given up.
+    TooLittle,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,8 +130,40 @@ impl AgentRepos {
             .take(SPOKEN)
             .map(|image| format!("{} {}{}.", image.repo, image.state.words(), image.pool.words()))
             .collect();
-        Message { text: format!("{headline}. {}", words.join(" ")), blocks }
+        let mut text = format!("{headline}. {}", words.join(" "));
+        if let Some(disk) = &self.disk {
+            let disk = disk.words();
+            blocks.push(block::context("repos.disk", &format!("💾 {disk}")));
+            text = format!("{text} {disk}");
+        }
+        Message { text, blocks }
     }
+}
+
+impl DiskLine {
+    fn words(&self) -> String {
+        let registry = match self.registry {
+            Some(bytes) => format!("{} in the registry (up to {} each)", gigabytes(bytes), gigabytes(self.limit)),
+            None => format!("an unknown part in the registry, which does not tell (up to {} each)", gigabytes(self.limit)),
+        };
+        let mut words = format!(
+            "Images take {} here and {registry}, snapshots {} (up to {}).",
+            gigabytes(self.engine),
+            gigabytes(self.snapshots),
+            gigabytes(self.snapshot_limit)
+        );
+        match self.room {
+            Room::Enough => {}
+            Room::TooLittle => words.push_str(" That is more than the limit, and all of it is needed: an operator has to make room."),
+        }
+        words
+    }
+}
+
+/// Of 1024 × 1024 × 1024 bytes, as operators set them; whole ones without a point.
+fn gigabytes(bytes: u64) -> String {
+    let text = format!("{:.1}", bytes as f64 / f64::from(1 << 30));
+    format!("{} GB", text.strip_suffix(".0").unwrap_or(&text))
 }
 
 impl AgentHelp {

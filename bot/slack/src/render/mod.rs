@@ -26,7 +26,7 @@ mod sessions;
 mod shortcut;
 mod words;
 
-pub use agent::{AgentHelp, AgentLink, AgentRepos, AgentUnknown, ImageLine, ImageState, Linked, PoolLine};
+pub use agent::{AgentHelp, AgentLink, AgentRepos, AgentUnknown, DiskLine, ImageLine, ImageState, Linked, PoolLine, Room};
 pub use answer::Answer;
 pub use assistant::{SuggestedPrompt, suggested_prompts};
 pub use card::{CardPhase, PlanItem, PlanStatus, Rerouting, TurnCard};

@@ -422,7 +422,7 @@ fn agent_repos() {
         image("acme/app", ImageState::Building { since: Duration::from_secs(30), earlier: None }),
         image("acme/new", ImageState::Missing),
     ];
-    assert_snapshot!(show(&AgentRepos { repositories }.render()), @r#"
+    assert_snapshot!(show(&AgentRepos { repositories, disk: None }.render()), @r#"
     text: 4 repositories. acme/shop ready at `0123456789`, 25 min old; 1 warm sandbox waits, 1 more being made. acme/web is being rebuilt (for 30 s); sessions start from `0123456789`; 2 warm sandboxes wait. acme/app is being built for the first time (for 30 s). acme/new has no image yet.
     header repos.head: 4 repositories
     section repos.0: 🟢 *acme/shop* ready at `0123456789`, 25 min old; 1 warm sandbox waits, 1 more being made
@@ -432,8 +432,8 @@ fn agent_repos() {
         ⚪ *acme/new* has no image yet
     "#);
     let hundreds = (0..390).map(|n| image(&format!("acme/{}-{n}", "r".repeat(60)), ImageState::Missing)).collect();
-    assert_sendable(&AgentRepos { repositories: hundreds }.render());
-    assert_sendable(&AgentRepos { repositories: Vec::new() }.render());
+    assert_sendable(&AgentRepos { repositories: hundreds, disk: None }.render());
+    assert_sendable(&AgentRepos { repositories: Vec::new(), disk: None }.render());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use longshore_harness::Harness;
 use longshore_sandbox::{
     Bounds, BuildOutcome, BuildStep, BuiltImage, CommitSha, ImageBuild, ImageBuilder, ImageConfig, ImageRef, Progress, Rebuild,
-    RegistryConfig,
+    RegistryConfig, TagMark,
 };
 use longshore_session::{RepositoryManifest, SandboxId};
 use tokio::{process::Command, sync::oneshot};
@@ -75,7 +75,12 @@ impl<'a> Builds<'a> {
         let image = harness.image(stage::REPOSITORY).await?;
         let registry = image.split('/').next().context("the image names no registry")?.to_owned();
         let config = ImageConfig { registry: RegistryConfig::at(registry), base: ImageRef::parse(BASE_IMAGE)? };
-        Ok(Self { builder: ImageBuilder::new(hand.engine.clone(), config), hand, harness, manifest: stage::manifest()? })
+        Ok(Self {
+            builder: ImageBuilder::new(hand.engine.clone(), config, TagMark::of(b"bench")),
+            hand,
+            harness,
+            manifest: stage::manifest()?,
+        })
     }
 
     async fn build(&self, rebuild: Rebuild) -> Result<BuildOutcome> {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A build that fails, on a machine that has other work as well.
-const BUILD: Duration = Duration::from_secs(240);
+pub const BUILD: Duration = Duration::from_secs(240);
 
 /// The service's own record of a repository's image, once it is as wanted.
 pub async fn image(harness: &Harness, repository: &str, wanted: impl Fn(&Value) -> bool) -> Value {
@@ -39,7 +39,7 @@ fn failed(image: &Value) -> bool {
 }
 
 /// What `longshore images …` says.
-async fn images_command(harness: &Harness, arguments: &[&str]) -> String {
+pub async fn images_command(harness: &Harness, arguments: &[&str]) -> String {
     let config = harness.service.config_file();
     let all: Vec<&str> = ["images", "--config", config.to_str().unwrap()].into_iter().chain(arguments.iter().copied()).collect();
     let environment: Vec<(&str, &str)> = harness.service.environment().iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();

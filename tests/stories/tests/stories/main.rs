@@ -18,6 +18,7 @@ mod bad_talk;
 mod bad_weather;
 mod choosing;
 mod cli;
+mod collecting;
 mod commanding;
 mod dependencies;
 mod deploys;

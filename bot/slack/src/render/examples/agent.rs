@@ -8,8 +8,8 @@ use super::{Example, ana, ben, bot, for_one, repo};
 use crate::{
     AgentCommand, StatusScope,
     render::{
-        AgentHelp, AgentLink, AgentRepos, AgentStatus, AgentStop, AgentUnknown, CardPhase, ImageLine, ImageState, Linked, PoolLine,
-        PullRequestLine, PullRequestStanding, Rest, SessionLine, SessionStage, Spent,
+        AgentHelp, AgentLink, AgentRepos, AgentStatus, AgentStop, AgentUnknown, CardPhase, DiskLine, ImageLine, ImageState, Linked,
+        PoolLine, PullRequestLine, PullRequestStanding, Rest, Room, SessionLine, SessionStage, Spent,
     },
 };
 
@@ -46,8 +46,18 @@ pub(super) fn all() -> Vec<Example> {
         AgentStatus { running: (0..25).map(|n| line(&format!("s-{n:010}"), CardPhase::Working)).collect(), ..status(StatusScope::All) };
     let mine = AgentStop { mine: vec![line("s-7k2m9q4dxw", CardPhase::Working)] };
     let nothing = AgentStop { mine: Vec::new() };
-    let repositories = AgentRepos { repositories: images() };
-    let none = AgentRepos { repositories: Vec::new() };
+    let disk = DiskLine {
+        engine: 3_435_973_837,
+        registry: Some(1_288_490_189),
+        snapshots: 429_496_730,
+        limit: 100 << 30,
+        snapshot_limit: 50 << 30,
+        room: Room::Enough,
+    };
+    let repositories = AgentRepos { repositories: images(), disk: Some(disk) };
+    let full = DiskLine { limit: 2 << 30, registry: None, room: Room::TooLittle, ..disk };
+    let full = AgentRepos { repositories: images().into_iter().take(1).collect(), disk: Some(full) };
+    let none = AgentRepos { repositories: Vec::new(), disk: None };
     let help = AgentHelp { bot: bot() };
     let mut list = vec![
         for_one("agent-status", "`/agent status`: my sessions, and what I have to answer.", &busy, AgentStatus::render),
@@ -57,6 +67,7 @@ pub(super) fn all() -> Vec<Example> {
         for_one("agent-stop", "`/agent stop`: mine, to choose from.", &mine, AgentStop::render),
         for_one("agent-stop-nothing", "The same where nothing of mine runs.", &nothing, AgentStop::render),
         for_one("agent-repos", "`/agent repos`: the repositories, and how fresh their images are.", &repositories, AgentRepos::render),
+        for_one("agent-repos-full", "The same where images take more than they may.", &full, AgentRepos::render),
         for_one("agent-repos-none", "The same before there is a manifest.", &none, AgentRepos::render),
         for_one("agent-help", "`/agent help`, and `/agent` alone.", &help, AgentHelp::render),
     ];
