@@ -182,7 +182,7 @@ impl Collector {
         let mut memory = self.round.lock().await;
         let mut notes = Vec::new();
         let stock = self.stock(&mut notes).await?;
-        let referrers = self.referrers().await?;
+        let referrers = referrers(&self.store, &self.bases).await?;
         let limits = Limits { now: self.clock.now(), grace: self.grace, bytes: self.bytes };
         let choice = choose(&stock, &referrers, &limits);
         if let Some(over) = choice.over {
@@ -220,14 +220,6 @@ impl Collector {
         let engine = self.builder.engine_images().await?;
         let stacks = Stacks::of(&engine, self.builder.base_layers().await?.as_ref());
         Ok((engine, stacks))
-    }
-
-    async fn referrers(&self) -> Result<Referrers> {
-        // The pool first: a sandbox that is claimed meanwhile is seen twice rather than never.
-        let pooled = self.store.pooled().await?.into_iter().map(|row| row.image);
-        let sandboxes = self.store.sandboxes().await?.into_iter().filter_map(|row| row.body["image"].as_str().map(str::to_owned));
-        let used = sandboxes.chain(pooled).chain(self.bases.iter().cloned()).collect();
-        Ok(Referrers { records: self.store.images().await?, used })
     }
 
     fn foretold(&self, stock: &Stock, choice: &Choice, notes: Vec<String>) -> Outcome {
@@ -382,6 +374,15 @@ impl Collector {
     }
 }
 
+/// Everything that may need an image.
+async fn referrers(store: &Store, bases: &BTreeSet<String>) -> Result<Referrers> {
+    // The pool first: a sandbox that is claimed meanwhile is seen twice rather than never.
+    let pooled = store.pooled().await?.into_iter().map(|row| row.image);
+    let sandboxes = store.sandboxes().await?.into_iter().filter_map(|row| row.body["image"].as_str().map(str::to_owned));
+    let used = sandboxes.chain(pooled).chain(bases.iter().cloned()).collect();
+    Ok(Referrers { records: store.images().await?, used })
+}
+
 fn going<'a>(stock: &'a Stock, choice: &'a Choice) -> impl Iterator<Item = &'a RegistryImage> {
     stock.registry.iter().flatten().enumerate().filter(|(index, _)| choice.registry.contains(index)).map(|(_, image)| image)
 }
@@ -403,4 +404,40 @@ fn name(image: &EngineImage) -> String {
 /// For people: of 1024 × 1024 × 1024 bytes, as the configuration counts them.
 pub fn gigabytes(bytes: u64) -> String {
     format!("{:.1} GB", bytes as f64 / f64::from(1 << 30))
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_session::{ImageRecord, ManualClock, PoolRecord, SandboxId, SandboxRecord, SessionId};
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn sessions_pool_records_and_bases_refer_to_images() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), Arc::new(ManualClock::at(Timestamp(1)))).unwrap();
+        let repo = RepoName::parse("acme/shop").unwrap();
+        let of_session = SandboxRecord {
+            id: SandboxId::parse("b-1").unwrap(),
+            session: SessionId::parse("s-1").unwrap(),
+            created: Timestamp(1),
+            body: json!({ "image": "session" }),
+        };
+        store.put_sandbox(of_session).await.unwrap();
+        // Also one that is still being made.
+        let pooled = PoolRecord {
+            sandbox: SandboxId::parse("b-2").unwrap(),
+            repo: repo.clone(),
+            image: "pool".to_owned(),
+            created: Timestamp(1),
+            ready: None,
+        };
+        store.put_pooled(pooled).await.unwrap();
+        let record = ImageRecord { reference: Some("promoted".to_owned()), ..ImageRecord::default() };
+        store.put_image(repo.clone(), record.clone()).await.unwrap();
+        let found = referrers(&store, &BTreeSet::from(["base".to_owned()])).await.unwrap();
+        assert_eq!(found.used, ["base", "pool", "session"].map(str::to_owned).into());
+        assert_eq!(found.records, [(repo, record)]);
+    }
 }

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    bad_ground::docker,
     bad_images::{BUILD, image, images_command},
     bad_talk::{agent_repos, says},
     hold::{host_shell, play},
@@ -94,9 +93,21 @@ fn an_image_that_was_replaced_twice_goes_and_the_one_before_stays() {
             &["Images take ", " in the registry (up to 100 GB each)", "snapshots ", "(up to 50 GB)."],
         );
 
-        // What the engine loses comes from a registry that collected.
+        // With no room at all the one before goes too, and the newest stays: that is said, and sessions go on.
+        harness.service.terminate().await?;
+        let text = std::fs::read_to_string(&file)?;
+        std::fs::write(&file, text.replace("[images]", "[images]\nmax_gb = 0.001"))?;
+        harness.service.start().await?;
+        let deadline = Instant::now() + BUILD;
+        while on_engine(&second).await || pushed(&registry, &second).await? {
+            ensure!(Instant::now() < deadline, "it stays: {}", harness.service.log_tail(30));
+            images_command(harness, &["gc"]).await;
+        }
+        ensure!(on_engine(&third).await && pushed(&registry, &third).await?, "sessions start from it");
+        let listed = images_command(harness, &["list"]).await;
+        ensure!(listed.contains("note: what is needed takes ") && listed.contains("more than `images.max_gb`"), "{listed}");
+        says(&agent_repos(harness, "That is more").await, &["That is more than the limit, and all of it is needed"]);
         play(harness, Script::for_prompt("say hello").say("Hello from the van."));
-        docker(&["image", "rm", "--force", docker(&["image", "inspect", "--format", "{{.Id}}", &third]).await.as_str()]).await;
         let thread = Thread::open(harness, "U0ANA", "C0GENERAL", "@longshore in acme/courier, say hello")?;
         thread.done(1).await?;
         thread.shows("Hello from the van.").await.map(drop)
