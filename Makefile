@@ -34,12 +34,14 @@ pictures: setup ## Take the pictures of docs/messages.md whose message changed (
 test: setup ## Everything that is tested
 	$(CARGO) build --locked --workspace --all-targets
 	$(WITHOUT_MODEL) $(CARGO) test --locked --workspace --no-fail-fast
+	$(CARGO) build --locked --workspace --features longshore/faults --bin longshore-faults
+	$(WITHOUT_MODEL) $(PROGRAMS)/faults --select 5 $(if $(FAULTS_SEED),--seed $(FAULTS_SEED))
 	SEED=$${SEED:-1} $(WITHOUT_MODEL) $(PROGRAMS)/demo-check
 
-faults: setup ## Kill the service at every point along its way and look whether anything is lost or doubled (ONLY=text)
+faults: setup ## Kill the service at every point along its way and look whether anything is lost or doubled (ONLY=text, RESUME=file)
 	$(CARGO) build --locked --workspace --bin faults
 	$(CARGO) build --locked --workspace --features longshore/faults --bin longshore-faults
-	@$(WITHOUT_MODEL) $(PROGRAMS)/faults $(if $(ONLY),--only "$(ONLY)",--self-test)
+	@$(WITHOUT_MODEL) $(PROGRAMS)/faults $(if $(ONLY),--only "$(ONLY)",--self-test) $(if $(RESUME),--resume "$(RESUME)")
 
 bench: setup ## Measure how quickly it answers and what it costs, against floors (BENCH_ONLY=figure,figure; PROFILE=release)
 	@$(CARGO) build --locked --profile $(or $(PROFILE),dev) --workspace --all-targets

@@ -10,8 +10,9 @@ mod scenarios;
 mod stage;
 mod thread;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
+use anyhow::{Context, Result};
 use clap::Parser;
 use rand::{SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
@@ -25,7 +26,7 @@ use self::{
 struct Cli {
     /// Cases whose line holds this text
     #[arg(long, value_name = "TEXT")]
-    only: Option<String>,
+    only: Vec<String>,
     /// So many cases, chosen by the seed
     #[arg(long, value_name = "N")]
     select: Option<usize>,
@@ -35,6 +36,9 @@ struct Cli {
     /// Play the cases that must fail where a protection is switched off, beside what else is asked for
     #[arg(long)]
     self_test: bool,
+    /// What an earlier run printed: cases that are `ok` in there are left out
+    #[arg(long, value_name = "FILE", conflicts_with = "select")]
+    resume: Option<PathBuf>,
     /// Say which cases there are, and play none
     #[arg(long)]
     list: bool,
@@ -46,7 +50,13 @@ struct Cli {
 fn main() -> ExitCode {
     tracing_subscriber::fmt().with_max_level(tracing::Level::ERROR).with_writer(std::io::stderr).init();
     let cli = Cli::parse();
-    let cases = chosen(&cli);
+    let cases = match chosen(&cli) {
+        Ok(cases) => cases,
+        Err(error) => {
+            eprintln!("faults: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
     if cli.list {
         cases.iter().for_each(|case| println!("{case}"));
         return ExitCode::SUCCESS;
@@ -69,16 +79,21 @@ fn main() -> ExitCode {
     if tally.failed == 0 && tally.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn chosen(cli: &Cli) -> Vec<Case> {
+fn chosen(cli: &Cli) -> Result<Vec<Case>> {
     if let Some(count) = cli.select {
         let seed = cli.seed.unwrap_or_else(|| u64::from(rand::random::<u16>()));
         println!("a selection by seed {seed} (--select {count} --seed {seed} repeats it)");
-        return select(count, seed);
+        return Ok(select(count, seed));
     }
-    match &cli.only {
-        Some(text) => plan::named(text),
-        None => plan::all(),
+    let mut cases = plan::all();
+    cases.retain(|case| cli.only.is_empty() || cli.only.iter().any(|text| case.to_string().contains(text)));
+    if let Some(file) = &cli.resume {
+        let printed = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let passed: Vec<&str> =
+            printed.lines().filter_map(|line| line.strip_prefix("ok ")?.split_once("s ")).map(|(_, case)| case).collect();
+        cases.retain(|case| !passed.contains(&&*case.to_string()));
     }
+    Ok(cases)
 }
 
 /// One of the stories that want a ground of their own, and the rest of the others. Being away for a minute takes too long for this.

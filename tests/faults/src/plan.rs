@@ -48,8 +48,8 @@ fn story(point: &str) -> Scenario {
         ("log", "files_taken") | ("files" | "file", _) | ("outbox", "file") => Scenario::Files,
         ("log", "moved" | "cleaned_up") | ("move" | "leave", _) => Scenario::Move,
         ("outbox", "notice" | "change") => Scenario::FollowUp,
-        ("sandbox", "paused" | "woken") => Scenario::Pause,
-        ("sandbox", "removed" | "forgotten") | ("restore", _) | ("snapshot", "removed") => Scenario::Restore,
+        ("sandbox", "paused" | "woken") | ("snapshot", "removed") => Scenario::Pause,
+        ("sandbox", "removed" | "forgotten") | ("restore", _) => Scenario::Restore,
         ("pool", _) => Scenario::Pool,
         ("image", _) => Scenario::Build,
         ("start", _) => Scenario::Recovery,
@@ -66,11 +66,6 @@ pub fn all() -> Vec<Case> {
     let mut cases: Vec<Case> = points.chain(outside).collect();
     cases.sort_by_key(|case| case.scenario);
     cases
-}
-
-/// Those whose line would hold the text.
-pub fn named(text: &str) -> Vec<Case> {
-    all().into_iter().filter(|case| case.to_string().contains(text)).collect()
 }
 
 /// Protections that are switched off, where the service then dies, and what the suite must find.
