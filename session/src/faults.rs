@@ -9,6 +9,9 @@ pub use points::{FAULT_POINTS, FaultPoint};
 
 #[cfg(feature = "faults")]
 mod dying;
+// Tests see to it that it knows every event.
+#[cfg(any(test, feature = "faults"))]
+mod log;
 
 #[cfg(feature = "faults")]
 pub use dying::{is_without, reached, reached_in_log};

@@ -7,8 +7,8 @@ use std::{
     sync::{LazyLock, Mutex, PoisonError},
 };
 
-use super::is_fault_point;
-use crate::{Event, Phase};
+use super::{is_fault_point, log::kind};
+use crate::Event;
 
 /// Names the folder.
 const FOLDER: &str = "LONGSHORE_FAULTS";
@@ -67,50 +67,6 @@ pub fn reached_in_log<'a>(events: impl IntoIterator<Item = &'a Event>, moment: &
 /// Whether a protection is switched off.
 pub fn is_without(protection: &str) -> bool {
     std::env::var(WITHOUT).is_ok_and(|without| without.split(',').any(|name| name == protection))
-}
-
-/// None for what comes with others, is for receipts only, or nobody can have happen at will.
-fn kind(event: &Event) -> Option<&'static str> {
-    Some(match event {
-        Event::PromptAccepted { .. } => "prompt_accepted",
-        Event::PromptInserted { .. } => "prompt_inserted",
-        Event::PromptHanded { .. } => "prompt_handed",
-        Event::TurnStarted { .. } => "turn_started",
-        Event::FilesTaken { .. } => "files_taken",
-        Event::TurnRunning { .. } => "turn_running",
-        Event::Agent { .. } => "agent",
-        Event::TurnFinishing { .. } => "turn_finishing",
-        Event::WorkSaved { .. } => "work_saved",
-        Event::CheckStarted { .. } => "check_started",
-        Event::TurnEnded { .. } => "turn_ended",
-        Event::PullRequestOpened { .. } => "pull_request_opened",
-        Event::QuestionAsked { .. } => "question_asked",
-        Event::QuestionAnswered { .. } => "question_answered",
-        Event::Moved { .. } => "moved",
-        Event::CleanedUp => "cleaned_up",
-        Event::ModelUsed { .. } => "model_used",
-        Event::PhaseReached { phase, .. } => match phase {
-            Phase::Synced => "synced",
-            Phase::PromptAccepted => "prompted",
-            Phase::FinalReply => "final_reply",
-            Phase::Acknowledged
-            | Phase::Classified
-            | Phase::SandboxReady
-            | Phase::FirstModelRequest
-            | Phase::FirstToken
-            | Phase::TurnEnded
-            | Phase::PrOpened => return None,
-        },
-        Event::PromptEdited { .. }
-        | Event::PromptWithdrawn { .. }
-        | Event::PromptReturned { .. }
-        | Event::CheckEnded { .. }
-        | Event::SandboxGivenUp { .. }
-        | Event::FellBack { .. }
-        | Event::ToolRuled { .. }
-        | Event::StopRequested { .. }
-        | Event::QuestionDropped { .. } => return None,
-    })
 }
 
 fn die(folder: &Path, armed: &Path, order: &str) {
