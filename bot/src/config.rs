@@ -129,6 +129,8 @@ pub struct SandboxSection {
     pub docker_socket: Option<PathBuf>,
     /// Names everything of this service's in the engine. Two services on one engine need two.
     pub namespace: String,
+    /// Sandboxes at once, those of sessions and of the pool; worked out from the machine's memory where it is not given.
+    pub max: Option<u64>,
     /// The one port that sandboxes reach, on their network's own address.
     pub gateway_port: u16,
     /// Private address ranges that a manifest's `egress` may lead to (`10.1.0.0/16`).
@@ -322,6 +324,7 @@ impl Config {
             ("limits", "agent_start_seconds", self.limits.agent_start_seconds),
             ("limits", "files", self.limits.files),
             ("limits", "file_mb", self.limits.file_mb),
+            ("sandboxes", "max", self.sandboxes.max.unwrap_or(u64::MAX)),
             ("images", "at_once", self.images.at_once as u64),
             ("pool", "max_age_minutes", self.pool.max_age_minutes),
             ("images", "build_disk_mb", self.images.build_disk_mb),
@@ -397,6 +400,7 @@ impl Default for SandboxSection {
         Self {
             docker_socket: None,
             namespace: "longshore".to_owned(),
+            max: None,
             gateway_port: 7353,
             allow_private: Vec::new(),
             pause_minutes: 2.0,
@@ -624,6 +628,12 @@ registry = "127.0.0.1:5055"
         assert!(growth.starts_with("conf/longshore.toml:15: `images.max_growth`"), "{growth}");
         let pause = message(&format!("{GOOD}[sandboxes]\npause_minutes = 0\n"));
         assert!(pause.starts_with("conf/longshore.toml:17: `sandboxes.pause_minutes` must be a number above 0"), "{pause}");
+        let most = message(&format!("{GOOD}[sandboxes]\nmax = 0\n"));
+        assert!(most.starts_with("conf/longshore.toml:17: `sandboxes.max` must be at least 1"), "{most}");
+        for nonsense in ["-1", "\"many\"", "2.5"] {
+            let most = message(&format!("{GOOD}[sandboxes]\nmax = {nonsense}\n"));
+            assert!(most.contains("conf/longshore.toml") && most.contains("line 17") && most.contains("max"), "{most}");
+        }
         let threshold = message(&GOOD.replace("agent = ", "classifier_threshold = 7\nagent = "));
         assert!(threshold.starts_with("conf/longshore.toml:12: `model.classifier_threshold`"), "{threshold}");
     }

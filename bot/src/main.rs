@@ -14,6 +14,7 @@ mod outbox;
 mod overview;
 mod pool;
 mod prices;
+mod room;
 mod routing;
 mod sandboxes;
 mod serve;

@@ -111,7 +111,10 @@ async fn look(app: &Arc<App>, record: &SessionRecord, whose: &Whose, all: &mut O
     let phase = match &standing.state.activity {
         // What is left to it is a message on its way.
         Activity::Idle => None,
-        Activity::Preparing { .. } => Some(CardPhase::Preparing),
+        Activity::Preparing { .. } => Some(match app.room.place_of(&record.id) {
+            Some(place) => CardPhase::Queued { place },
+            None => CardPhase::Preparing,
+        }),
         Activity::Working { .. } => Some(CardPhase::Working),
         Activity::Stopping { .. } => Some(CardPhase::Stopping),
         Activity::Finishing { .. } => Some(CardPhase::Finishing),
@@ -128,7 +131,8 @@ async fn look(app: &Arc<App>, record: &SessionRecord, whose: &Whose, all: &mut O
                 stoppable: phase.is_live(),
                 ..line_of(app, record, asker, stage)
             };
-            all.running.push(line);
+            let list = if matches!(phase, CardPhase::Queued { .. }) { &mut all.queued } else { &mut all.running };
+            list.push(line);
         } else {
             all.elsewhere += 1;
         }
@@ -148,7 +152,7 @@ async fn look(app: &Arc<App>, record: &SessionRecord, whose: &Whose, all: &mut O
             all.elsewhere += 1;
             continue;
         }
-        let stage = SessionStage::Live(CardPhase::Queued { place: index + 1 });
+        let stage = SessionStage::Behind { place: index + 1 };
         let line = SessionLine {
             title: prompt.text.clone(),
             since: now.since(prompt.received),

@@ -17,7 +17,7 @@ use longshore_sandbox::{
     DockerConfig, DockerEngine, Engine, ImageBuilder, ImageConfig, ImageRef, Namespace, RegistryConfig, RegistryCredentials, Transport,
 };
 use longshore_scheduler::{CronExpression, Job, run_jobs};
-use longshore_session::{AskState, Clock, RepoName, RepositoryManifest, Store, SystemClock, fault_point};
+use longshore_session::{AskState, Clock, RepoName, RepositoryManifest, SandboxLimits, Store, SystemClock, fault_point};
 use longshore_slack::{AppToken, BotToken, SigningSecret, SlackClient, SlackConfig, SlackHttpConfig, SocketMode, http_router};
 use tokio::{
     net::TcpListener,
@@ -42,6 +42,7 @@ use crate::{
     outbox::{self, Outbox},
     overview::Pulls,
     pool::{self, Pool},
+    room::{self, Room},
     routing,
     sandboxes::{self, Models, Sandboxes},
     snapshots,
@@ -102,6 +103,8 @@ async fn start(file: &Path, shutdown: &CancellationToken, tasks: &TaskTracker) -
     let bot = slack.auth_test().await.context("Slack does not take the bot token (`longshore doctor` says more)")?;
     tracing::info!(team = %bot.team, user = %bot.identity.user, "the bot is known to Slack");
 
+    let most = most_sandboxes(&config, &manifests);
+    tracing::info!(most, "sandboxes at once");
     let small_model = config.model.classifier.as_deref().unwrap_or(&config.model.agent);
     let offered = config.model.models();
     let models = Models { agent: &config.model.agent, offered: &offered, small: small_model, sight: config.model.sight() };
@@ -133,6 +136,7 @@ async fn start(file: &Path, shutdown: &CancellationToken, tasks: &TaskTracker) -
         images,
         collector,
         pool: Pool::default(),
+        room: Room::new(most),
         reach: routing::Reach::default(),
         outbox,
         conversations: Conversations::default(),
@@ -170,6 +174,8 @@ async fn start(file: &Path, shutdown: &CancellationToken, tasks: &TaskTracker) -
     app.tasks.spawn(collect::keep(Arc::clone(&app)));
     app.tasks.spawn(dispatch::run(Arc::clone(&app), arrived));
     app.tasks.spawn(home::keep(Arc::clone(&app)));
+    app.tasks.spawn(room::keep(Arc::clone(&app)));
+    app.tasks.spawn(room::tell(Arc::clone(&app)));
     app.tasks.spawn(pool::keep(Arc::clone(&app)));
     app.tasks.spawn(pool::hear(Arc::clone(&app), signals));
     app.tasks.spawn(run_jobs(jobs(&app)?, Arc::clone(&clock), shutdown.clone()));
@@ -191,6 +197,17 @@ async fn start(file: &Path, shutdown: &CancellationToken, tasks: &TaskTracker) -
     };
     tracing::info!(http = %app.config.http.listen, "longshore is serving");
     Ok(socket)
+}
+
+/// How many sandboxes there may be at once.
+fn most_sandboxes(config: &Config, manifests: &BTreeMap<RepoName, RepositoryManifest>) -> usize {
+    if let Some(most) = config.sandboxes.max {
+        return usize::try_from(most).unwrap_or(usize::MAX);
+    }
+    let largest = manifests.values().map(|manifest| u64::from(manifest.limits.memory_mb)).max();
+    let largest = largest.unwrap_or_else(|| u64::from(SandboxLimits::default().memory_mb));
+    // A machine that does not say what it has is taken for a small one.
+    room::usual_most(room::machine_mb().unwrap_or(0), largest, config.images.at_once)
 }
 
 /// The repositories that are served, with everything in their manifests checked that can be without asking anybody.
@@ -452,6 +469,7 @@ async fn readmit(app: &Arc<App>) -> Result<()> {
         match record.as_ref().and_then(|record| app.manifest(&record.repo)) {
             Some(manifest) => {
                 app.sandboxes.admit_session(&row.id, &row.session, manifest);
+                app.room.enter(&row.id, &row.session);
                 known.insert(row.id);
             }
             // Its repository is served no longer.

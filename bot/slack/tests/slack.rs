@@ -625,7 +625,7 @@ async fn slack_takes_every_layout() {
             scope: StatusScope::Mine,
             running: vec![line(working.clone())],
             asking: vec![line(SessionStage::Asking { question: "Which one?".to_owned() })],
-            queued: vec![line(SessionStage::Live(CardPhase::Queued { place: 1 }))],
+            queued: vec![line(SessionStage::Live(CardPhase::Queued { place: 1 })), line(SessionStage::Behind { place: 1 })],
             idle: vec![line(SessionStage::Idle { rest: Rest::Awake })],
             elsewhere: 2,
             images: vec![image.clone()],

@@ -233,6 +233,9 @@ impl Actor {
             marked: None,
         };
         actor.find_sandbox().await?;
+        if let (Some(sandbox), Some(prompt)) = (&actor.sandbox, actor.state.activity.prompt()) {
+            actor.app.room.work(sandbox, &prompt.author.slack_user);
+        }
         actor.recall_snapshot().await?;
         actor.app.outbox.nudge(OutboxOwner::Session(id.clone()));
         if after == 0 {
@@ -388,6 +391,11 @@ impl Actor {
         if due(&mut self.deadlines.turn)
             && let Some(turn) = self.state.activity.turn()
         {
+            if self.app.room.is_waiting(&self.record.id) {
+                // Its time begins with its sandbox.
+                self.time_turn();
+                return Ok(());
+            }
             self.cancel_agent(turn);
             self.condemned.clone_from(&self.sandbox);
             self.fail(turn, TurnFailure::TurnTimeout { seconds: self.app.config.limits.turn_seconds }).await?;
@@ -476,7 +484,8 @@ impl Actor {
                 let taken = self.take_answer(given).await?;
                 let _ = answer.send(taken);
             }
-            Letter::Wake => {}
+            Letter::GiveWay => self.give_way(),
+            Letter::Wake | Letter::Note(Note::Placed) => {}
         }
         Ok(())
     }
@@ -563,6 +572,8 @@ impl Actor {
     async fn commit(&mut self, mut batch: Batch) -> Result<()> {
         for effect in &batch.effects {
             match effect {
+                // Where many wait, one message says it, and cards come with the sandboxes.
+                Effect::Prepare { .. } if self.is_in_a_crowd() => {}
                 Effect::Prepare { turn, .. } => {
                     let message = card::draw(&self.app, &self.record, &self.state, &self.view, *turn);
                     batch.outbox.push(self.owed(message, "card", card::card_key(&self.record, *turn))?);

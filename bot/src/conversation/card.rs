@@ -17,6 +17,7 @@ const PACE: Duration = Duration::from_secs(3);
 /// A card whose post Slack never took is not painted.
 const POST_WAIT: Duration = Duration::from_millis(200);
 const POST_WAITS: u32 = 3_000;
+const QUEUE_WAIT: Duration = Duration::from_secs(2);
 /// How often the last picture is tried, later each time: about half an hour. The next start of the service tries again.
 const LAST_TRIES: u32 = 36;
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
@@ -101,7 +102,7 @@ async fn paint(app: Arc<App>, record: SessionRecord, turn: TurnId, mut pictures:
 }
 
 async fn paint_all(app: &App, record: &SessionRecord, turn: TurnId, pictures: &mut watch::Receiver<Picture>) {
-    let Some(posted) = posted(app, record, turn).await else { return };
+    let Some(posted) = posted(app, record, turn, pictures).await else { return };
     let place = app.easel.enter();
     let mut painted = Picture::NONE;
     let mut tries = 0;
@@ -156,19 +157,27 @@ async fn paint_all(app: &App, record: &SessionRecord, turn: TurnId, pictures: &m
 }
 
 /// The card's message, once the outbox has posted it.
-async fn posted(app: &App, record: &SessionRecord, turn: TurnId) -> Option<Posted> {
+async fn posted(app: &App, record: &SessionRecord, turn: TurnId, pictures: &watch::Receiver<Picture>) -> Option<Posted> {
     let owner = OutboxOwner::Session(record.id.clone());
-    for _ in 0..POST_WAITS {
+    let mut waits = 0;
+    loop {
         match app.store.message_of(&owner, card_key(record, turn)).await {
             Ok(Some(ts)) => return Some(Posted { channel: record.thread.channel.clone(), ts }),
-            Ok(None) => tokio::time::sleep(POST_WAIT).await,
-            Err(error) => {
-                tracing::warn!(session = %record.id, %error, "cannot look for the card");
-                tokio::time::sleep(POST_WAIT).await;
-            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(session = %record.id, %error, "cannot look for the card"),
         }
+        if app.room.is_waiting(&record.id) {
+            // It may be posted no sooner than its turn begins.
+            tokio::time::sleep(QUEUE_WAIT).await;
+            continue;
+        }
+        let is_over = pictures.borrow().last == Last::Yes;
+        waits += 1;
+        if waits > POST_WAITS || (is_over && matches!(app.store.sending(&owner, card_key(record, turn)).await, Ok(None))) {
+            return None;
+        }
+        tokio::time::sleep(POST_WAIT).await;
     }
-    None
 }
 
 /// The card of a turn as it stands.
@@ -187,7 +196,11 @@ pub fn draw(app: &App, record: &SessionRecord, state: &SessionState, view: &View
         },
         (_, Some(TurnOutcome::Stopped { .. })) => CardPhase::Stopped,
         (_, Some(TurnOutcome::Failed { .. })) => CardPhase::Failed,
-        (Activity::Preparing { .. } | Activity::Idle, None) => CardPhase::Preparing,
+        (Activity::Preparing { .. }, None) => match app.room.place_of(&record.id) {
+            Some(place) => CardPhase::Queued { place },
+            None => CardPhase::Preparing,
+        },
+        (Activity::Idle, None) => CardPhase::Preparing,
         (Activity::Working { .. }, None) => CardPhase::Working,
         (Activity::Stopping { .. }, None) => CardPhase::Stopping,
         (Activity::Finishing { .. }, None) if seen.checking.is_some() => CardPhase::Checking,

@@ -53,6 +53,8 @@ pub enum Note {
     Used(ModelUse),
     /// A rule of the manifest had a word in a tool call of the agent's.
     Ruled { call: String, tool: String, ruling: ToolRuling },
+    /// The turn need not wait for a sandbox any more.
+    Placed,
     /// The gateway saw the turn get this far.
     Reached { phase: Phase, at: Timestamp },
 }
@@ -124,6 +126,8 @@ enum Letter {
         by: Person,
         answer: oneshot::Sender<Result<SessionId, Rejection>>,
     },
+    /// Others wait for a sandbox: whoever has one and nothing to do lets it go.
+    GiveWay,
     /// Only wakes the actor, which then looks at what it owes.
     Wake,
 }
@@ -158,6 +162,11 @@ impl Conversations {
 /// Wakes a session: it takes up whatever it owes.
 pub async fn wake(app: &Arc<App>, session: &SessionId) -> Result<()> {
     deliver(app, session, Letter::Wake).await
+}
+
+/// Asks a session that has nothing to do to let its sandbox go.
+pub async fn give_way(app: &Arc<App>, session: &SessionId) -> Result<()> {
+    deliver(app, session, Letter::GiveWay).await
 }
 
 /// Gives a session a command. The inner result is the state machine's.

@@ -1,13 +1,15 @@
 //! Makes an entry: a sandbox from the promoted image, its agent primed, its checkout on the base branch; then it is paused.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use longshore_agent::{Agent, AgentKind, AgentSettings, Carrier, Cursor};
 use longshore_sandbox::{Exec, ImageRef, Process, StartSandbox};
 use longshore_session::{PoolReady, PoolRecord, RepositoryManifest, SandboxId, fault_point};
 use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
 
+use super::Making;
 use crate::app::App;
 
 /// What the agent is asked; the gateway answers. People never see it, models neither.
@@ -27,10 +29,14 @@ git checkout --quiet --force --detach "origin/$BASE"
 pub async fn fill(app: &App, manifest: &RepositoryManifest, image: &str) -> Result<()> {
     let reference = ImageRef::parse(image)?;
     let sandbox = SandboxId::random();
+    if !app.room.enter_if_spare(&sandbox) {
+        return Ok(());
+    }
     let (answered, count) = watch::channel(0);
-    app.pool.lock().making.insert(sandbox.clone(), answered);
+    let broken_off = CancellationToken::new();
+    app.pool.lock().making.insert(sandbox.clone(), Making { answered, broken_off: broken_off.clone() });
     let begun = Instant::now();
-    let made = make(app, manifest, reference, &sandbox, count).await;
+    let made = make(app, manifest, (reference, &sandbox), (count, broken_off)).await;
     app.pool.lock().making.remove(&sandbox);
     match made {
         Ok(()) => {
@@ -39,6 +45,7 @@ pub async fn fill(app: &App, manifest: &RepositoryManifest, image: &str) -> Resu
         }
         Err(error) => {
             super::remove(app, &sandbox).await?;
+            app.room.leave_unless_stuck(&sandbox);
             Err(error)
         }
     }
@@ -47,9 +54,8 @@ pub async fn fill(app: &App, manifest: &RepositoryManifest, image: &str) -> Resu
 async fn make(
     app: &App,
     manifest: &RepositoryManifest,
-    image: ImageRef,
-    sandbox: &SandboxId,
-    mut answered: watch::Receiver<u32>,
+    (image, sandbox): (ImageRef, &SandboxId),
+    (answered, broken_off): (watch::Receiver<u32>, CancellationToken),
 ) -> Result<()> {
     let row = PoolRecord {
         sandbox: sandbox.clone(),
@@ -74,6 +80,18 @@ async fn make(
     let started = app.engine.start(request).await?;
     fault_point!("pool.started.after");
     app.sandboxes.bind(sandbox, started.address);
+    // From here on there is something to remove.
+    let finished = finish(app, manifest, (sandbox, started.address), answered);
+    broken_off.run_until_cancelled(finished).await.unwrap_or_else(|| bail!("a session needs its place"))
+}
+
+/// From a sandbox to an entry.
+async fn finish(
+    app: &App,
+    manifest: &RepositoryManifest,
+    (sandbox, address): (&SandboxId, IpAddr),
+    mut answered: watch::Receiver<u32>,
+) -> Result<()> {
     let (agent, synced) = tokio::join!(prime(app, sandbox), sync(app, manifest, sandbox));
     synced?;
     let mut agent = agent?;
@@ -85,7 +103,7 @@ async fn make(
     fault_point!("pool.primed.after");
     app.engine.pause(sandbox).await?;
     fault_point!("pool.paused.after");
-    let ready = PoolReady { at: app.clock.now(), models: app.config.model.models(), address: started.address, output };
+    let ready = PoolReady { at: app.clock.now(), models: app.config.model.models(), address, output };
     if !app.store.pooled_is_ready(sandbox.clone(), ready).await? {
         bail!("its row is gone");
     }

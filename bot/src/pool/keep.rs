@@ -49,6 +49,7 @@ pub async fn readmit(app: &App) -> Result<HashSet<SandboxId>> {
     for row in app.store.pooled().await? {
         match (app.manifest(&row.repo), &row.ready) {
             (Some(manifest), Some(ready)) if ready.models == app.config.model.models() && app.config.pool.bound() > 0 => {
+                app.room.enter_pool(&row.sandbox);
                 app.sandboxes.admit_pool(&row.sandbox, manifest);
                 app.sandboxes.bind(&row.sandbox, ready.address);
                 known.insert(row.sandbox);
@@ -129,7 +130,7 @@ async fn standings(app: &App) -> Result<Vec<Standing>> {
     let wish = |manifest: &&RepositoryManifest| demand::wish(manifest, lately(&manifest.repository), expected(&manifest.repository));
     let wishes: Vec<_> = manifests.iter().map(wish).collect();
     state.images = images;
-    state.targets = demand::share(&wishes, app.config.pool.bound());
+    state.targets = demand::share(&wishes, app.config.pool.bound().min(app.room.spare_places()));
     let freshness = |row: &PoolRecord| {
         let is_current = state.images.get(&row.repo) == Some(&row.image);
         let is_young = now.since(row.created) < app.config.pool.max_age();

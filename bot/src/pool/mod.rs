@@ -22,6 +22,7 @@ use tokio::{
     sync::{Notify, RwLock, watch},
     time::Instant,
 };
+use tokio_util::sync::CancellationToken;
 
 use self::hold::Hold;
 pub use self::{
@@ -53,8 +54,8 @@ pub struct Pool {
 
 #[derive(Default)]
 struct State {
-    /// Being made by this process, with the model requests of their priming that were answered. Others that are not ready are left from a crash.
-    making: HashMap<SandboxId, watch::Sender<u32>>,
+    /// Being made by this process. Others that are not ready are left from a crash.
+    making: HashMap<SandboxId, Making>,
     /// The image that new entries are started from.
     images: BTreeMap<RepoName, String>,
     /// How many entries each repository shall have.
@@ -68,6 +69,13 @@ struct State {
     failures: HashMap<RepoName, Failures>,
 }
 
+struct Making {
+    /// Model requests that were answered.
+    answered: watch::Sender<u32>,
+    /// Somebody needs the place.
+    broken_off: CancellationToken,
+}
+
 /// Attempts to make an entry that failed in a row.
 #[derive(Debug, Clone, Copy)]
 struct Failures {
@@ -78,8 +86,8 @@ struct Failures {
 impl Pool {
     /// The gateway answered a model request of an agent that is being primed.
     pub fn primed(&self, sandbox: &SandboxId) {
-        if let Some(answered) = self.lock().making.get(sandbox) {
-            answered.send_modify(|count| *count += 1);
+        if let Some(making) = self.lock().making.get(sandbox) {
+            making.answered.send_modify(|count| *count += 1);
         }
     }
 
@@ -137,6 +145,7 @@ pub async fn claim(app: &App, record: &SessionRecord, model: &str) -> Result<Opt
         app.pool.lock().claimed = Some(begun);
         app.pool.nudge();
         let PoolReady { address, output, .. } = ready;
+        app.room.enter(&sandbox, &record.id);
         app.sandboxes.admit_session(&sandbox, &record.id, manifest);
         app.sandboxes.bind(&sandbox, address);
         match app.engine.resume(&sandbox).await {
@@ -158,11 +167,43 @@ pub async fn claim(app: &App, record: &SessionRecord, model: &str) -> Result<Opt
 async fn remove(app: &App, sandbox: &SandboxId) -> Result<(), StoreError> {
     if app.store.take_pooled(sandbox.clone()).await? {
         app.sandboxes.release(sandbox);
-        if let Err(error) = app.engine.remove(sandbox).await {
-            tracing::warn!(%sandbox, %error, "cannot remove a sandbox of the pool; the next start sweeps it");
+        match app.engine.remove(sandbox).await {
+            Ok(()) => app.room.leave(sandbox),
+            Err(error) => {
+                tracing::warn!(%sandbox, %error, "cannot remove a sandbox of the pool; it is tried again");
+                app.room.stick(sandbox);
+            }
         }
     }
     Ok(())
+}
+
+/// How an entry gave way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GaveWay {
+    Now,
+    /// It is being made, and goes as soon as that can be broken off.
+    Soon,
+    Nothing,
+}
+
+/// Takes one entry away for a session that has a place and needs the memory: the oldest, of those that nobody is about to claim if there is one.
+pub async fn give_way(app: &App) -> Result<GaveWay, StoreError> {
+    let rows = app.store.pooled().await?;
+    let mut ready: Vec<&PoolRecord> = rows.iter().filter(|row| row.ready.is_some()).collect();
+    ready.sort_by_key(|row| (app.pool.is_held(&row.sandbox), row.created));
+    if let Some(row) = ready.first() {
+        tracing::info!(sandbox = %row.sandbox, "a sandbox of the pool gives way to a session");
+        remove(app, &row.sandbox).await?;
+        return Ok(GaveWay::Now);
+    }
+    Ok(match app.pool.lock().making.values().next() {
+        Some(making) => {
+            making.broken_off.cancel();
+            GaveWay::Soon
+        }
+        None => GaveWay::Nothing,
+    })
 }
 
 /// Lets an entry sleep, unless a session has it meanwhile.

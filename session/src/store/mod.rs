@@ -14,6 +14,7 @@ mod pool;
 mod schema;
 mod sessions;
 mod snapshots;
+mod waiting;
 mod writer;
 
 use std::{

@@ -16,6 +16,7 @@ const CENTRAL: &[&str] = &[
     include_str!("../../migrations/central_3.sql"),
     include_str!("../../migrations/central_4.sql"),
     include_str!("../../migrations/central_5.sql"),
+    include_str!("../../migrations/central_6.sql"),
 ];
 const SESSION: &[&str] = &[include_str!("../../migrations/session_1.sql")];
 

@@ -70,6 +70,8 @@ agent = {agent}
 
 [sandboxes]
 namespace = {namespace}
+# Stories that are about the ceiling name one.
+max = 300
 allow_private = [{ranges}]
 
 [images]

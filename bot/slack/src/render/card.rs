@@ -47,7 +47,7 @@ pub enum Rerouting {
 /// Where a turn stands. Each looks different at a glance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CardPhase {
-    /// Place 1 is the next one.
+    /// As many sandboxes run as the service may start. Place 1 gets the next one.
     Queued {
         place: usize,
     },
@@ -92,7 +92,7 @@ impl CardPhase {
 
     pub(super) fn words(self) -> &'static str {
         match self {
-            Self::Queued { .. } => "Queued",
+            Self::Queued { .. } => "Waiting for a sandbox",
             Self::Choosing => "Choosing the repository",
             Self::Preparing => "Starting the sandbox",
             Self::Working => "Working",

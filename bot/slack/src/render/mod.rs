@@ -24,6 +24,7 @@ mod reply;
 mod rest;
 mod sessions;
 mod shortcut;
+mod waiting;
 mod words;
 
 pub use agent::{AgentHelp, AgentLink, AgentRepos, AgentUnknown, DiskLine, ImageLine, ImageState, Linked, PoolLine, Room};
@@ -46,6 +47,7 @@ pub use reply::{DiffStat, FinalReply, Outcome, PullRequestLink, ReceiptPhase};
 pub use rest::{Continuation, Rest, Told};
 pub use sessions::{AgentStatus, AgentStop, PullRequestLine, PullRequestStanding, SessionLine, SessionStage};
 pub use shortcut::{ASK_ABOUT, AskAboutWindow, AskedAbout, ShortcutRefused};
+pub use waiting::{WaitingLine, WaitingNotice};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -37,8 +37,10 @@ pub struct SessionLine {
 /// Where a session stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SessionStage {
-    /// A turn is under way, or a prompt waits for one.
+    /// A turn is under way, or waits for its sandbox.
     Live(CardPhase),
+    /// A prompt waits for the turns of its session. Place 1 is the next one.
+    Behind { place: usize },
     /// For somebody's answer to this question.
     Asking { question: String },
     /// Nothing to do. A reply in its thread goes on with it.
@@ -234,6 +236,7 @@ impl SessionStage {
     fn emoji(&self) -> &'static str {
         match self {
             Self::Live(phase) => phase.emoji(),
+            Self::Behind { .. } => "🕒",
             Self::Asking { .. } => CardPhase::Waiting.emoji(),
             Self::Idle { rest } => rest.emoji(),
         }
@@ -241,7 +244,8 @@ impl SessionStage {
 
     fn words(&self) -> String {
         match self {
-            Self::Live(CardPhase::Queued { place }) => format!("place {place}"),
+            Self::Live(CardPhase::Queued { place }) => format!("waiting for a sandbox, place {place}"),
+            Self::Behind { place } => format!("place {place}"),
             Self::Live(phase) => phase.words().to_lowercase(),
             Self::Asking { .. } => CardPhase::Waiting.words().to_lowercase(),
             Self::Idle { rest } => rest.words(),

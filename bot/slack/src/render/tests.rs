@@ -127,7 +127,7 @@ fn each_phase_looks_different() {
         })
         .collect();
     assert_snapshot!(heads.join("\n"), @r#"
-    🕒 Queued (place 2) · acme/shop [Stop]
+    🕒 Waiting for a sandbox (place 2) · acme/shop [Stop]
     🧭 Choosing the repository · acme/shop [Stop]
     📦 Starting the sandbox · acme/shop [Stop]
     🛠️ Working · acme/shop [Stop]

@@ -1,6 +1,7 @@
 //! The card of the running turn.
 
-use longshore_session::{TurnId, TurnOutcome, Work};
+use anyhow::Result;
+use longshore_session::{Activity, OutboxOwner, TurnId, TurnOutcome, Work};
 use tokio::time::Instant;
 
 use super::Actor;
@@ -17,6 +18,8 @@ pub(super) struct Painted {
     step: Option<String>,
     checking: Option<String>,
     outcome: Option<TurnOutcome>,
+    /// Where the turn waits for a sandbox.
+    place: Option<usize>,
 }
 
 impl Actor {
@@ -46,7 +49,12 @@ impl Actor {
         let news = match &self.painted {
             Some(painted) if *painted == picture && is_due => News::Time,
             Some(painted) if *painted == picture => return,
-            Some(painted) if (painted.phase, &painted.checking) == (picture.phase, &picture.checking) => News::Step,
+            Some(painted) if painted.place != picture.place && (painted.place.is_some(), picture.place.is_some()) == (true, true) => {
+                News::Time
+            }
+            Some(painted) if (painted.phase, &painted.checking, painted.place) == (picture.phase, &picture.checking, picture.place) => {
+                News::Step
+            }
             Some(_) | None => News::Phase,
         };
         painter.show(card::draw(&self.app, &self.record, &self.state, &self.view, turn), news, Last::No);
@@ -60,9 +68,26 @@ impl Actor {
         self.deadlines.repaint = Some(Instant::now() + self.app.easel.liveness());
     }
 
+    /// Whether the turn that begins waits for a sandbox together with many others of its channel.
+    pub(super) fn is_in_a_crowd(&self) -> bool {
+        let room = &self.app.room;
+        room.place_of(&self.record.id).is_some() && room.is_crowded(&self.record.thread.channel)
+    }
+
+    /// Whether the turn's card stands in the thread, or is on its way there.
+    pub(super) async fn is_card_owed(&self, turn: TurnId) -> Result<bool> {
+        let owner = OutboxOwner::Session(self.record.id.clone());
+        Ok(self.app.store.sending(&owner, card::card_key(&self.record, turn)).await?.is_some())
+    }
+
     fn picture(&self, turn: TurnId) -> Painted {
         let seen = self.view.turn(turn);
-        Painted { phase: phase_word(&self.state), plan: seen.plan, step: seen.step, checking: seen.checking, outcome: seen.outcome }
+        let place = match self.state.activity {
+            Activity::Preparing { .. } => self.app.room.place_of(&self.record.id),
+            Activity::Idle | Activity::Working { .. } | Activity::Stopping { .. } | Activity::Finishing { .. } => None,
+        };
+        let (plan, step, checking, outcome) = (seen.plan, seen.step, seen.checking, seen.outcome);
+        Painted { phase: phase_word(&self.state), plan, step, checking, outcome, place }
     }
 
     /// Shows on a turn's card that its question has been answered, or need not be.

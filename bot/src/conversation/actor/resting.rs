@@ -25,6 +25,13 @@ enum Pace {
     Paused,
 }
 
+/// Whether others wait for the sandbox to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hurry {
+    None,
+    GiveWay,
+}
+
 /// What is to be known of the session's sandbox beyond that it is there.
 pub(super) struct Resting {
     /// What the session would be restored from.
@@ -32,13 +39,14 @@ pub(super) struct Resting {
     /// The turn whose end no snapshot holds yet.
     due: Option<TurnId>,
     pace: Pace,
+    hurry: Hurry,
     /// Held by whatever the sandbox must be left alone for.
     stillness: Arc<Mutex<()>>,
 }
 
 impl Default for Resting {
     fn default() -> Self {
-        Self { snapshot: None, due: None, pace: Pace::Awake, stillness: Arc::default() }
+        Self { snapshot: None, due: None, pace: Pace::Awake, hurry: Hurry::None, stillness: Arc::default() }
     }
 }
 
@@ -78,6 +86,17 @@ impl Actor {
         let (now, settings) = (Instant::now(), &self.app.config.sandboxes);
         self.deadlines.pause = Some(now + settings.pause_after());
         self.deadlines.idle = Some(now + settings.sleep_after());
+        if let Some(sandbox) = &self.sandbox {
+            self.app.room.rest(sandbox);
+        }
+    }
+
+    /// Others wait for a sandbox. Where this one is needed after all, it stays.
+    pub(super) fn give_way(&mut self) {
+        if self.state.activity == Activity::Idle && self.sandbox.is_some() && !self.is_leaving() {
+            self.resting.hurry = Hurry::GiveWay;
+            self.deadlines.idle = Some(Instant::now());
+        }
     }
 
     /// What a turn's preparation has to know; it takes the sandbox over.
@@ -87,6 +106,7 @@ impl Actor {
         self.deadlines.idle = None;
         self.deadlines.pause = None;
         self.resting.pace = Pace::Awake;
+        self.resting.hurry = Hurry::None;
         Before {
             sandbox: self.sandbox.clone(),
             stillness: Arc::clone(&self.resting.stillness),
@@ -138,6 +158,9 @@ impl Actor {
                     self.resting.due = self.resting.due.max(Some(moment.through));
                 }
             }
+        }
+        if self.resting.hurry == Hurry::GiveWay && self.state.activity == Activity::Idle && self.sandbox.is_some() {
+            self.deadlines.idle = Some(Instant::now());
         }
     }
 
@@ -257,6 +280,8 @@ impl Actor {
                 // It may be all that there is of somebody's work.
                 tracing::warn!(%sandbox, error = format!("{error:#}"), "no snapshot could be taken, so the sandbox stays");
                 self.deadlines.idle = Some(Instant::now() + self.app.config.sandboxes.sleep_after());
+                self.resting.hurry = Hurry::None;
+                self.app.room.spare(&sandbox);
                 return;
             }
         }
@@ -264,7 +289,11 @@ impl Actor {
         if self.state.activity != Activity::Idle || self.sandbox.as_ref() != Some(&sandbox) {
             return;
         }
-        tracing::info!(%sandbox, "the sandbox was idle for long enough");
+        match self.resting.hurry {
+            Hurry::None => tracing::info!(%sandbox, "the sandbox was idle for long enough"),
+            Hurry::GiveWay => tracing::info!(%sandbox, "the idle sandbox gives way to others"),
+        }
+        self.resting.hurry = Hurry::None;
         self.sandbox = None;
         self.resting.due = None;
         self.resting.pace = Pace::Awake;

@@ -13,7 +13,7 @@ use super::{Actor, Batch, Done, Link, syncing::permissions};
 use crate::{
     conversation::{
         agent_words,
-        card::Painter,
+        card::{self, Painter},
         files,
         prepare::{self, Heard, Prepared},
     },
@@ -58,6 +58,12 @@ impl Actor {
                 batch.outbox.push(self.owed(unread.render(), "notice", format!("{}:unread:{turn}", self.record.id))?);
             }
         }
+        if !self.is_card_owed(turn).await? {
+            let message = card::draw(&self.app, &self.record, &self.state, &self.view, turn);
+            batch.outbox.push(self.owed(message, "card", card::card_key(&self.record, turn))?);
+        }
+        // It may have waited for its sandbox.
+        self.time_turn();
         // Stopped meanwhile: the sandbox stays for the next prompt.
         let _ = self.decide(&mut batch, Command::SandboxReady { turn, sandbox: prepared.sandbox, origin: prepared.origin });
         self.commit(batch).await
@@ -229,8 +235,11 @@ impl Actor {
     }
 
     pub(super) fn prepare(&mut self, turn: TurnId, prompt: &Prompt) {
+        if let Some(sandbox) = &self.sandbox {
+            self.app.room.work(sandbox, &prompt.author.slack_user);
+        }
         let before = self.end_rest(turn);
-        self.deadlines.turn = Some(Instant::now() + Duration::from_secs(self.app.config.limits.turn_seconds));
+        self.time_turn();
         self.painter = Some(Painter::start(&self.app, &self.record, turn));
         self.note_posted(turn);
         let (app, record, prompt) = (Arc::clone(&self.app), self.record.clone(), prompt.clone());
@@ -238,9 +247,14 @@ impl Actor {
         self.preparing = Some(self.tasks.spawn(task.in_current_span()));
     }
 
+    /// The turn's time begins now.
+    pub(super) fn time_turn(&mut self) {
+        self.deadlines.turn = Some(Instant::now() + Duration::from_secs(self.app.config.limits.turn_seconds));
+    }
+
     pub(super) async fn prompt(&mut self, turn: TurnId, sandbox: SandboxId) -> Result<()> {
         if self.deadlines.turn.is_none() {
-            self.deadlines.turn = Some(Instant::now() + Duration::from_secs(self.app.config.limits.turn_seconds));
+            self.time_turn();
         }
         if matches!(&self.link, Link::Ready { sandbox: linked, .. } if *linked == sandbox) {
             return self.hand_prompt().await;

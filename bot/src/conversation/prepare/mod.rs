@@ -59,7 +59,7 @@ pub async fn prepare(app: Arc<App>, record: SessionRecord, prompt: Prompt, befor
     let obtained = async {
         // A snapshot that is being taken is waited for.
         let _held = Arc::clone(&before.stillness).lock_owned().await;
-        obtain(&app, &record, manifest, &before).await
+        obtain(&app, (&record, &prompt), manifest, &before).await
     };
     let (obtained, fetched) = tokio::join!(obtained, files::fetch(&app, &prompt));
     let Obtained { sandbox, origin, heard } = obtained?;

@@ -3,7 +3,10 @@
 use std::{net::IpAddr, sync::Arc};
 
 use longshore_sandbox::{EngineError, Exit, ImageRef, Process, SandboxState, StartSandbox};
-use longshore_session::{FallBack, RepositoryManifest, SandboxId, SandboxOrigin, SandboxRecord, SessionRecord, TurnFailure, fault_point};
+use longshore_session::{
+    FallBack, Prompt, RepositoryManifest, SandboxId, SandboxOrigin, SandboxRecord, SessionRecord, SnapshotRecord, TurnFailure, TurnId,
+    fault_point,
+};
 
 use super::{
     Before, Heard, failure,
@@ -12,9 +15,10 @@ use super::{
 };
 use crate::{
     app::App,
+    conversation::Note,
     home,
     images::{self, Choice, NotReady},
-    pool, snapshots,
+    pool, room, snapshots,
 };
 
 /// Images that one preparation finds lost before it gives up.
@@ -37,7 +41,7 @@ impl Obtained {
 
 pub async fn obtain(
     app: &Arc<App>,
-    record: &SessionRecord,
+    (record, prompt): (&SessionRecord, &Prompt),
     manifest: &RepositoryManifest,
     before: &Before,
 ) -> Result<Obtained, TurnFailure> {
@@ -56,9 +60,27 @@ pub async fn obtain(
         }
     }
     let snapshot = app.store.newest_snapshot(record.id.clone()).await.map_err(|error| stored(&error))?;
+    if snapshot.is_none() {
+        // Whoever waits for an image takes nobody's place meanwhile. What comes of it is for the start to say.
+        let _ = app.images.ready(&record.repo).await;
+    }
+    let place = app.room.ask(record, prompt).await;
+    app.conversations.note(&record.id, Note::Placed);
+    let obtained = obtain_new(app, record, manifest, (snapshot, before.last)).await;
+    drop(place);
+    obtained
+}
+
+/// For a session that has a place and no sandbox.
+async fn obtain_new(
+    app: &Arc<App>,
+    record: &SessionRecord,
+    manifest: &RepositoryManifest,
+    (snapshot, last): (Option<SnapshotRecord>, Option<TurnId>),
+) -> Result<Obtained, TurnFailure> {
     let origin = match &snapshot {
         None => SandboxOrigin::Started,
-        Some(snapshot) => match restore(app, record, manifest, (snapshot, before.last)).await {
+        Some(snapshot) => match restore(app, record, manifest, (snapshot, last)).await {
             Ok(obtained) => return Ok(obtained),
             Err(Unrestored::Failed(failure)) => return Err(failure),
             Err(Unrestored::Unusable) => SandboxOrigin::Rebuilt { taken: snapshot.taken },
@@ -109,14 +131,15 @@ pub async fn discard(app: &App, sandbox: &SandboxId) {
     app.gates.forget(sandbox);
     fault_point!("sandbox.removed.before");
     if let Err(error) = app.engine.remove(sandbox).await {
-        tracing::warn!(%sandbox, %error, "cannot remove a sandbox; the next sweep will");
-        return;
+        tracing::warn!(%sandbox, %error, "cannot remove a sandbox; it is tried again");
+        return app.room.stick(sandbox);
     }
     fault_point!("sandbox.removed.after");
     if let Err(error) = app.store.forget_sandbox(sandbox.clone()).await {
         tracing::warn!(%sandbox, %error, "cannot forget a sandbox");
     }
     fault_point!("sandbox.forgotten.after");
+    app.room.leave(sandbox);
 }
 
 /// A new sandbox, of the newest image that does.
@@ -197,6 +220,8 @@ pub async fn launch(
     Launch { image, model, inherited }: Launch,
 ) -> Result<SandboxId, Unlaunched> {
     let id = SandboxId::random();
+    room::make_way(app).await;
+    app.room.enter(&id, &record.id);
     // Known before it is there: a sweep after a crash finds whose it is.
     let row = SandboxRecord {
         id: id.clone(),
@@ -204,7 +229,10 @@ pub async fn launch(
         created: app.clock.now(),
         body: serde_json::json!({ "image": image, snapshots::INHERITED: inherited }),
     };
-    app.store.put_sandbox(row).await.map_err(|error| Unlaunched::Untried(stored(&error)))?;
+    if let Err(error) = app.store.put_sandbox(row).await {
+        app.room.leave(&id);
+        return Err(Unlaunched::Untried(stored(&error)));
+    }
     app.sandboxes.admit_session(&id, &record.id, manifest);
     let started = app
         .engine

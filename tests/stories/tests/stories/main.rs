@@ -20,6 +20,7 @@ mod choosing;
 mod cli;
 mod collecting;
 mod commanding;
+mod crowding;
 mod dependencies;
 mod deploys;
 mod direct;

@@ -21,7 +21,10 @@ pub(super) fn all() -> Vec<Example> {
             SessionLine { session: None, stoppable: false, repo: None, ..line("s-3p8w1r6tzn", CardPhase::Choosing) },
         ],
         asking: vec![asking()],
-        queued: vec![SessionLine { stoppable: false, ..line("s-9c5h2v7bqe", CardPhase::Queued { place: 1 }) }],
+        queued: vec![
+            SessionLine { stage: SessionStage::Behind { place: 1 }, stoppable: false, ..line("s-9c5h2v7bqe", CardPhase::Working) },
+            line("s-4d8n1k6rwt", CardPhase::Queued { place: 3 }),
+        ],
         idle: vec![
             idle_line("s-2b6n8x4jka", PullRequestStanding::Open),
             resting("s-5d1f7h3mzp", Rest::Paused),

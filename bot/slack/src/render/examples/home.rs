@@ -7,7 +7,7 @@ use super::{
     agent::{asking, idle_line, line},
     repo, source,
 };
-use crate::render::{CardPhase, ClosedHomePage, HomePage, NotAllowed, PullRequestStanding, SessionLine};
+use crate::render::{CardPhase, ClosedHomePage, HomePage, NotAllowed, PullRequestStanding, SessionLine, SessionStage};
 
 pub(super) fn all() -> Vec<Example> {
     let (running, asking_lines, queued, idle) = Default::default();
@@ -24,7 +24,11 @@ pub(super) fn all() -> Vec<Example> {
     let busy = HomePage {
         running: vec![line("s-7k2m9q4dxw", CardPhase::Working)],
         asking: vec![asking()],
-        queued: vec![SessionLine { stoppable: false, ..line("s-9c5h2v7bqe", CardPhase::Queued { place: 1 }) }],
+        queued: vec![SessionLine {
+            stage: SessionStage::Behind { place: 1 },
+            stoppable: false,
+            ..line("s-9c5h2v7bqe", CardPhase::Working)
+        }],
         idle: vec![idle_line("s-2b6n8x4jka", PullRequestStanding::Open), idle_line("s-5d1f7h3mzp", PullRequestStanding::Merged)],
         defaults: PersonDefaults {
             model: Some("gpt-5-codex".to_owned()),

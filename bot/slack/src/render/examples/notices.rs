@@ -5,7 +5,9 @@ use std::time::Duration;
 use longshore_session::Unread;
 
 use super::{Example, ana, ben, for_one, prompt, repo, session, thread};
-use crate::render::{Answer, ImageNotReady, NotAllowed, Notice, QueuePlace, QueuedNotice, UnknownRepository, UnreadFiles};
+use crate::render::{
+    Answer, ImageNotReady, NotAllowed, Notice, QueuePlace, QueuedNotice, UnknownRepository, UnreadFiles, WaitingLine, WaitingNotice,
+};
 
 pub(super) fn all() -> Vec<Example> {
     let answer = Answer {
@@ -23,11 +25,43 @@ pub(super) fn all() -> Vec<Example> {
         thread("repository-none", "There is no repository that the asker may use.", &unknown(None), UnknownRepository::render),
     ];
     list.extend(queued());
+    list.extend(waiting());
     list.extend(unread_files());
     list.extend(image_not_ready());
     list.extend(not_allowed());
     list.extend(notices());
     list
+}
+
+fn waiting() -> [Example; 3] {
+    let line = |place: usize, asker, asked: &str| WaitingLine {
+        place,
+        asker,
+        asked: asked.to_owned(),
+        thread_url: Some(format!("https://acme.slack.com/archives/C0SHOP/p17954000{place:05}000100")),
+    };
+    let lines = vec![
+        line(1, ana(), "the checkout page double-charges on retry"),
+        line(3, ben(), "please bump the linter and mend what it says about src/cart"),
+        line(4, ana(), "why is <the> nightly job so slow?"),
+        line(7, ben(), "the receipt shows a wrong total"),
+    ];
+    let crowd = (1..=250)
+        .map(|place| line(place, if place % 2 == 0 { ana() } else { ben() }, "run the whole test suite, and mend what fails there"));
+    [
+        (
+            "waiting",
+            "Many turns of one channel wait for a sandbox: one message in the channel says it for all, and is changed as they begin.",
+            WaitingNotice { most: 3, lines },
+        ),
+        (
+            "waiting-crowd",
+            "The same with very many: the later ones are named with their place.",
+            WaitingNotice { most: 3, lines: crowd.collect() },
+        ),
+        ("waiting-none", "What that message turns into when all have begun.", WaitingNotice { most: 3, lines: Vec::new() }),
+    ]
+    .map(|(name, when, notice)| thread(name, when, &notice, WaitingNotice::render))
 }
 
 fn unread_files() -> [Example; 2] {

@@ -101,7 +101,7 @@ fn every_variant_has_an_example() {
         NotAllowed after "NotAllowed": Workspace, Channel, User;
         ImageNotReady after "ImageNotReady": Building, Failed, Missing;
         ImageState after "state:": Ready, Building, Missing;
-        SessionStage after "stage:": Live, Asking, Idle;
+        SessionStage after "stage:": Live, Behind, Asking, Idle;
         Rest after "rest:": Awake, Paused, Asleep, Gone;
         Continuation after "continuation:": Seamless, Restored, SnapshotLost, Replaced;
         Told after "told:": Nothing, Later, All;
