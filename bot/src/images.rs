@@ -179,6 +179,8 @@ async fn try_refresh(app: &Arc<App>, repo: &RepoName, round: Round) -> Result<()
     if round == Round::Due
         && let Some(failed) = record.failed_at
         && record.failures > 0
+        // A time to come is one from before the clock was set back.
+        && failed <= now
         && now.since(failed) < back_off(record.failures)
     {
         return Ok(());

@@ -43,8 +43,14 @@ pub async fn run_jobs(jobs: Vec<Job>, clock: Arc<dyn Clock>, shutdown: Cancellat
     let mut next: Vec<Option<Timestamp>> = jobs.iter().map(|job| job.when.next_after(clock.now())).collect();
     let mut running: JoinSet<()> = JoinSet::new();
     let mut busy: HashMap<Id, usize> = HashMap::new();
+    let mut before = clock.now();
     loop {
         let now = clock.now();
+        if now < before {
+            // The clock was set back: what was worked out would come too late by as much.
+            next = jobs.iter().map(|job| job.when.next_after(now)).collect();
+        }
+        before = now;
         for (index, job) in jobs.iter().enumerate() {
             let due = next.get(index).copied().flatten().is_some_and(|due| due <= now);
             if due && !busy.values().any(|running| *running == index) {
@@ -78,6 +84,32 @@ mod tests {
     use super::*;
     use longshore_session::ManualClock;
     use tokio::sync::mpsc;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_back_or_forward_keeps_no_job_waiting() {
+        let start = Timestamp(1_700_000_000_000);
+        let clock = ManualClock::at(start);
+        let (ran, mut runs) = mpsc::channel(10);
+        let job = Job::new("job", CronExpression::parse("*/30 * * * *").unwrap(), move || {
+            let ran = ran.clone();
+            async move { ran.send(()).await.unwrap() }
+        });
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(run_jobs(vec![job], Arc::new(clock.clone()), shutdown.clone()));
+        tokio::task::yield_now().await;
+        clock.set(start - Duration::from_secs(3_600));
+        tokio::time::sleep(NAP * 2).await;
+        assert!(runs.try_recv().is_err(), "not due yet");
+        clock.advance(Duration::from_secs(1_800));
+        tokio::time::sleep(NAP * 2).await;
+        assert!(runs.try_recv().is_ok(), "due by the clock as it is now");
+        // What was missed while it jumped forward is done once.
+        clock.advance(Duration::from_secs(2 * 3_600));
+        tokio::time::sleep(NAP * 2).await;
+        assert_eq!((runs.try_recv().is_ok(), runs.try_recv().is_err()), (true, true));
+        shutdown.cancel();
+        task.await.unwrap();
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_job_runs_when_it_is_due_and_outlives_a_panic_of_another() {

@@ -84,6 +84,11 @@ impl ManualClock {
         Self(Arc::new(AtomicI64::new(start.0)))
     }
 
+    /// As somebody does who corrects a clock.
+    pub fn set(&self, now: Timestamp) {
+        self.0.store(now.0, Ordering::SeqCst);
+    }
+
     pub fn advance(&self, span: Duration) {
         let now = Timestamp(self.0.load(Ordering::SeqCst)) + span;
         self.0.store(now.0, Ordering::SeqCst);

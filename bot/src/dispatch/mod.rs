@@ -13,7 +13,11 @@ mod view;
 
 pub use talk::Threads;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::Result;
 use longshore_session::{InboxRow, fault_point};
@@ -36,13 +40,21 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Runs until shutdown; what is being handled then is finished or comes again at the next start.
 pub async fn run(app: Arc<App>, arrived: Arc<Notify>) {
     let mut handlers: JoinSet<()> = JoinSet::new();
+    // A lease ends too early where the clock jumps: what is being handled is not handled beside that.
+    let busy: Arc<Mutex<HashSet<String>>> = Arc::default();
     loop {
         let claimed = if handlers.len() < AT_ONCE { app.store.claim_delivery(LEASE).await } else { Ok(None) };
         match claimed {
             Ok(Some(row)) => {
-                let app = Arc::clone(&app);
-                let span = tracing::info_span!("delivery", key = row.delivery.key);
-                handlers.spawn(async move { handle(&app, row).await }.instrument(span));
+                if let Some(handling) = Handling::begin(&busy, &row.delivery.key) {
+                    let app = Arc::clone(&app);
+                    let span = tracing::info_span!("delivery", key = row.delivery.key);
+                    let handler = async move {
+                        handle(&app, row).await;
+                        drop(handling);
+                    };
+                    handlers.spawn(handler.instrument(span));
+                }
                 continue;
             }
             Ok(None) => {}
@@ -59,6 +71,26 @@ pub async fn run(app: Arc<App>, arrived: Arc<Notify>) {
         }
     }
     let _ = tokio::time::timeout(Duration::from_secs(5), async { while handlers.join_next().await.is_some() {} }).await;
+}
+
+/// A delivery that is being handled, however that ends.
+struct Handling {
+    busy: Arc<Mutex<HashSet<String>>>,
+    key: String,
+}
+
+impl Handling {
+    /// None where it is being handled already.
+    fn begin(busy: &Arc<Mutex<HashSet<String>>>, key: &str) -> Option<Self> {
+        let is_new = busy.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned());
+        is_new.then(|| Self { busy: Arc::clone(busy), key: key.to_owned() })
+    }
+}
+
+impl Drop for Handling {
+    fn drop(&mut self) {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
 }
 
 async fn handle(app: &Arc<App>, row: InboxRow) {

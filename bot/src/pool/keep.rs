@@ -90,7 +90,7 @@ async fn make(app: &App, repo: &RepoName) {
         }
         Err(error) => {
             tracing::warn!(%repo, error = format!("{error:#}"), "no sandbox can be made for the pool; sessions start as they do without");
-            let last = app.clock.now();
+            let last = tokio::time::Instant::now();
             let mut state = app.pool.lock();
             let failures = state.failures.entry(repo.clone()).or_insert(Failures { count: 0, last });
             *failures = Failures { count: failures.count + 1, last };
@@ -101,7 +101,7 @@ async fn make(app: &App, repo: &RepoName) {
 fn may_make(app: &App, repo: &RepoName) -> bool {
     let state = app.pool.lock();
     let failed = state.failures.get(repo);
-    state.images.contains_key(repo) && failed.is_none_or(|failures| app.clock.now().since(failures.last) >= back_off(failures.count))
+    state.images.contains_key(repo) && failed.is_none_or(|failures| failures.last.elapsed() >= back_off(failures.count))
 }
 
 async fn breathe(app: &App) {

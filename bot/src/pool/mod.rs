@@ -80,7 +80,7 @@ struct Making {
 #[derive(Debug, Clone, Copy)]
 struct Failures {
     count: u32,
-    last: Timestamp,
+    last: Instant,
 }
 
 impl Pool {

@@ -48,6 +48,9 @@ pub struct InboxRow {
     pub attempts: u32,
 }
 
+/// No claim lasts so long: one that ends later was made before the clock was set back.
+const FARTHEST: Duration = Duration::from_secs(15 * 60);
+
 /// One session in the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRecord {
@@ -189,10 +192,10 @@ impl Store {
             let found = db
                 .query_row(
                     "SELECT key, kind, lane, payload, received, attempts FROM inbox AS row
-                     WHERE done IS NULL AND leased_until <= ?1 AND NOT EXISTS
+                     WHERE done IS NULL AND (leased_until <= ?1 OR leased_until > ?2) AND NOT EXISTS
                        (SELECT 1 FROM inbox AS before WHERE before.lane = row.lane AND before.done IS NULL AND before.id < row.id)
                      ORDER BY id LIMIT 1",
-                    params![now.0],
+                    params![now.0, (now + FARTHEST).0],
                     |row| {
                         Ok(InboxRow {
                             delivery: Delivery {

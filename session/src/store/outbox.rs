@@ -31,6 +31,9 @@ pub enum Sending {
     },
 }
 
+/// Nothing is put off for so long: what is due later was stored before the clock was set back, and is due now.
+const FARTHEST: Duration = Duration::from_secs(15 * 60);
+
 /// The kind of drafts that change a message.
 const CHANGE: &str = "change";
 
@@ -87,8 +90,8 @@ impl Store {
     pub async fn begin_send(&self, owner: &OutboxOwner, lane: OutboxLane) -> Result<Option<OutboxRow>, StoreError> {
         let now = self.clock().now();
         self.write(owner.database(), move |db| {
-            let row = db.query_row(lane.next(), params![now.0], outbox_row).optional()?;
-            let Some(row) = row.filter(|row| row.due <= now) else { return Ok(None) };
+            let row = db.query_row(lane.next(), params![now.0, (now + FARTHEST).0], outbox_row).optional()?;
+            let Some(row) = row.filter(|row| row.due <= now || row.due > now + FARTHEST) else { return Ok(None) };
             db.execute("UPDATE outbox SET attempts = attempts + 1 WHERE key = ?1", params![row.key])?;
             Ok(Some(row))
         })
@@ -97,9 +100,10 @@ impl Store {
 
     /// When the next of this lane is due; none when nothing waits.
     pub async fn next_due(&self, owner: &OutboxOwner, lane: OutboxLane) -> Result<Option<Timestamp>, StoreError> {
+        let now = self.clock().now();
         self.write(owner.database(), move |db| {
             let due = db.query_row(lane.due(), [], |row| row.get::<_, Option<i64>>(0))?;
-            Ok(due.map(Timestamp))
+            Ok(due.map(Timestamp).map(|due| if due > now + FARTHEST { now } else { due }))
         })
         .await
     }
@@ -178,19 +182,19 @@ impl Store {
 }
 
 impl OutboxLane {
-    /// What is to be sent next. `?1` is now.
+    /// What is to be sent next. `?1` is now; what is due after `?2` was put off before the clock was set back.
     fn next(self) -> &'static str {
         match self {
             // A file that waits for its next attempt keeps nothing behind it waiting.
             OutboxLane::Posts => {
                 "SELECT key, kind, body, attempts, due, ts FROM outbox
-                 WHERE sent IS NULL AND failure IS NULL AND kind != 'change' AND (kind != 'file' OR due <= ?1) ORDER BY id LIMIT 1"
+                 WHERE sent IS NULL AND failure IS NULL AND kind != 'change' AND (kind != 'file' OR due <= ?1 OR due > ?2) ORDER BY id LIMIT 1"
             }
             OutboxLane::Changes => {
                 "SELECT change.key, change.kind, change.body, change.attempts, change.due, post.ts
                  FROM outbox AS change JOIN outbox AS post ON change.key = 'change:' || post.key
                  WHERE change.kind = 'change' AND change.sent IS NULL AND change.failure IS NULL AND post.ts IS NOT NULL
-                   AND change.due <= ?1
+                   AND (change.due <= ?1 OR change.due > ?2)
                  ORDER BY change.due, change.id LIMIT 1"
             }
         }

@@ -466,3 +466,35 @@ async fn the_newest_snapshot_of_a_session_is_what_it_is_restored_from() {
     let left: Vec<String> = bench.store.snapshots().await.unwrap().into_iter().map(|snapshot| snapshot.image).collect();
     assert_eq!(left, ["a", "b", "d"]);
 }
+
+#[tokio::test]
+async fn what_was_put_off_is_due_whatever_the_clock_does() {
+    let bench = bench();
+    let (store, clock) = (&bench.store, &bench.clock);
+    let start = Timestamp(1_700_000_000_000);
+    clock.set(start);
+    let owner = OutboxOwner::Service;
+    store.enqueue(&owner, OutboxDraft { key: "m".into(), kind: "notice", body: json!({}) }).await.unwrap();
+    let put_off = async || {
+        store.begin_send(&owner, OutboxLane::Posts).await.unwrap().expect("due");
+        store.send_later(&owner, "m".into(), Duration::from_secs(30)).await.unwrap();
+        assert!(store.begin_send(&owner, OutboxLane::Posts).await.unwrap().is_none(), "put off");
+    };
+    let an_hour = Duration::from_secs(3_600);
+    put_off().await;
+    clock.set(start - an_hour);
+    assert!(store.next_due(&owner, OutboxLane::Posts).await.unwrap().unwrap() <= clock.now(), "nobody waits for the hour to come back");
+    put_off().await;
+    clock.set(start + an_hour);
+    put_off().await;
+
+    clock.set(start);
+    store.put_delivery(delivery("Ev1", "lane"), None).await.unwrap();
+    let lease = Duration::from_secs(300);
+    for jump in [start - an_hour, start + an_hour] {
+        assert!(store.claim_delivery(lease).await.unwrap().is_some());
+        assert!(store.claim_delivery(lease).await.unwrap().is_none(), "it is claimed");
+        clock.set(jump);
+    }
+    assert!(store.claim_delivery(lease).await.unwrap().is_some());
+}
