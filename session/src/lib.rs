@@ -30,7 +30,7 @@ pub use store::{
     AgentCursor, Append, Ask, AskState, Asked, BadImage, BuildEnd, BuildRecord, BuildReport, BuildStepTook, Delivered, Delivery,
     DeliveryKind, EarlierImage, ImageRecord, InboxRow, Lesson, MovedSession, OutboxDraft, OutboxLane, OutboxOwner, OutboxRow,
     PersonDefaults, Pick, PoolClaim, PoolReady, PoolRecord, PullRequestStyle, RetiredImage, SandboxRecord, Sending, SessionRecord,
-    SnapshotFacts, SnapshotRecord, Store, StoreError, StoredEvent, Work,
+    SnapshotFacts, SnapshotRecord, StorageHealth, Store, StoreError, StoredEvent, Work,
 };
 pub use tool_rules::ToolRule;
 

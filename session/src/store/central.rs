@@ -71,6 +71,11 @@ pub struct SessionRecord {
     pub touched: Timestamp,
 }
 
+impl SessionRecord {
+    /// The phase of one that nobody has opened yet: its own database is empty, and only its.
+    pub const NEW: &str = "queued";
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
     Some,
@@ -238,6 +243,14 @@ impl Store {
         let at = self.clock().now() + delay;
         self.write(Database::Central, move |db| {
             db.execute("UPDATE inbox SET leased_until = ?2 WHERE key = ?1", params![key, at.0]).map(drop)
+        })
+        .await
+    }
+
+    /// When the last delivery came in, if ever one did.
+    pub async fn last_delivery(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(Database::Central, |db| {
+            db.query_row("SELECT max(received) FROM inbox", [], |row| row.get::<_, Option<i64>>(0)).map(|at| at.map(Timestamp))
         })
         .await
     }

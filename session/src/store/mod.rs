@@ -6,6 +6,7 @@
 
 mod builds;
 mod central;
+mod health;
 mod images;
 mod moves;
 mod outbox;
@@ -28,6 +29,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use builds::{BuildEnd, BuildRecord, BuildReport, BuildStepTook};
 pub use central::{Ask, AskState, Asked, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, SandboxRecord, SessionRecord, Work};
+pub use health::StorageHealth;
 pub use images::{BadImage, EarlierImage, RetiredImage};
 pub use moves::{Lesson, MovedSession, Pick};
 pub use outbox::{OutboxDraft, OutboxLane, OutboxOwner, OutboxRow, Sending};
@@ -91,6 +93,7 @@ struct Inner {
     central: Writer,
     sessions: Vec<Writer>,
     readers: Mutex<Vec<Connection>>,
+    health: health::Health,
     /// Held for as long as the store lives: one service per data folder.
     _lock: FolderLock,
 }
@@ -133,17 +136,25 @@ impl Store {
         let unusable = |reason: std::io::Error| StoreError::Folder { path: folder.to_owned(), reason: reason.to_string() };
         std::fs::create_dir_all(folder.join("sessions")).map_err(unusable)?;
         let lock = FolderLock::take(folder)?;
-        let central = Writer::start("store-central", folder.to_owned())?;
-        let sessions =
-            (0..SESSION_WRITERS).map(|n| Writer::start(&format!("store-{n}"), folder.to_owned())).collect::<Result<Vec<_>, _>>()?;
+        let health = health::Health::new();
+        let central = Writer::start("store-central", folder.to_owned(), health.clone())?;
+        let sessions = (0..SESSION_WRITERS)
+            .map(|n| Writer::start(&format!("store-{n}"), folder.to_owned(), health.clone()))
+            .collect::<Result<Vec<_>, _>>()?;
         // Opened once here, so that a wrong schema or a damaged file is said at start and not at the first mention.
         schema::open(folder, &Database::Central)?;
-        let inner = Inner { folder: folder.to_owned(), clock, central, sessions, readers: Mutex::new(Vec::new()), _lock: lock };
+        let inner =
+            Inner { folder: folder.to_owned(), clock, central, sessions, readers: Mutex::new(Vec::new()), health, _lock: lock };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     pub fn folder(&self) -> &Path {
         &self.inner.folder
+    }
+
+    /// The file of a session's own database.
+    pub fn session_file(&self, session: &SessionId) -> PathBuf {
+        schema::path(&self.inner.folder, &Database::Session(session.clone()))
     }
 
     pub fn clock(&self) -> &Arc<dyn Clock> {

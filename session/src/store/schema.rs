@@ -54,11 +54,20 @@ pub(super) fn open(folder: &Path, database: &Database) -> Result<Connection, Sto
 }
 
 /// Whether nothing can be written beside the database.
-fn is_full(path: &Path) -> bool {
+pub(super) fn is_full(path: &Path) -> bool {
     let probe = path.with_extension("probe");
     let written = std::fs::write(&probe, [0; 64 << 10]);
     let _ = std::fs::remove_file(&probe);
     written.is_err_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
+}
+
+/// Whether a text in the database is none that anybody ever wrote there. (What a newer version wrote is sound, and only unknown here.)
+fn is_garbage(error: &rusqlite::Error) -> bool {
+    let rusqlite::Error::FromSqlConversionFailure(_, _, reason) = error else {
+        return matches!(error, rusqlite::Error::Utf8Error(..));
+    };
+    reason.downcast_ref::<serde_json::Error>().is_some_and(|error| error.is_syntax() || error.is_eof())
+        || reason.downcast_ref::<std::str::Utf8Error>().is_some()
 }
 
 pub(super) fn store_error(path: &Path, error: &rusqlite::Error) -> StoreError {
@@ -69,6 +78,7 @@ pub(super) fn store_error(path: &Path, error: &rusqlite::Error) -> StoreError {
         // What SQLite cannot map or extend is an I/O error to it, whatever the reason.
         Some(ErrorCode::SystemIoFailure) if is_full(&path) => StoreError::DiskFull(path),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt { path, reason },
+        None if is_garbage(error) => StoreError::Corrupt { path, reason },
         _ => StoreError::Database { path, reason },
     }
 }

@@ -1,5 +1,7 @@
 //! One session's database: its log, how far its agent was read, its outbox.
 
+use std::path::PathBuf;
+
 use rusqlite::{OptionalExtension, params};
 
 use super::{
@@ -63,6 +65,13 @@ impl Store {
         let stored = stored.await?;
         fault_point_in_log!(stored.iter().map(|stored| &stored.event), "after");
         Ok(stored)
+    }
+
+    /// Puts a damaged session database aside, under a name that says so. Gives the file; the session's log is empty from then on.
+    pub async fn set_session_aside(&self, session: &SessionId) -> Result<PathBuf, StoreError> {
+        let database = Database::Session(session.clone());
+        let suffix = format!("damaged-{}", self.clock().now().0);
+        self.writer(&database).set_aside(database, suffix).await
     }
 
     /// The log after `after`, at most `most` entries.

@@ -498,3 +498,30 @@ async fn what_was_put_off_is_due_whatever_the_clock_does() {
     }
     assert!(store.claim_delivery(lease).await.unwrap().is_some());
 }
+
+#[tokio::test]
+async fn a_damaged_session_database_is_put_aside_and_a_new_one_begins() {
+    let bench = bench();
+    let id = SessionId::parse("s-1").unwrap();
+    let append = || Append { events: vec![Event::CleanedUp], ..Append::default() };
+    bench.store.append(&id, append()).await.unwrap();
+    let file = bench.store.session_file(&id);
+    // A text that nobody wrote is damage like a page that nobody wrote; what a newer version wrote is none.
+    let garble = |body: &str| {
+        let db = Connection::open(&file).unwrap();
+        db.execute("UPDATE events SET body = ?1", [body]).unwrap();
+    };
+    garble(r#"{"event":"of_next_year"}"#);
+    assert!(matches!(bench.store.events(&id, 0, 10).await, Err(StoreError::Database { .. })));
+    garble("{\"event\":\"cle\u{0}");
+    assert!(matches!(bench.store.events(&id, 0, 10).await, Err(StoreError::Corrupt { .. })));
+    let aside = bench.store.set_session_aside(&id).await.unwrap();
+    assert_eq!(aside.parent(), file.parent());
+    assert!(aside.exists() && aside.display().to_string().contains("s-1.db.damaged-"), "{}", aside.display());
+    assert_eq!(bench.store.events(&id, 0, 10).await.unwrap().len(), 0);
+    bench.store.append(&id, append()).await.unwrap();
+    assert_eq!(bench.store.events(&id, 0, 10).await.unwrap().len(), 1);
+    // As often as it takes.
+    bench.clock.advance(Duration::from_secs(1));
+    assert_ne!(bench.store.set_session_aside(&id).await.unwrap(), aside);
+}
