@@ -109,7 +109,7 @@ pub async fn settle(app: &Arc<App>, ask: Ask, repo: RepoName, why: String) -> Re
         owner: ask.prompt.author.slack_user.clone(),
         title: conversation::shortened(&ask.prompt.text, 120),
         why,
-        phase: "queued".to_owned(),
+        phase: SessionRecord::NEW.to_owned(),
         has_work: Work::Some,
         created: now,
         touched: now,

@@ -174,6 +174,8 @@ pub enum TurnFailure {
     Push {
         detail: String,
     },
+    /// The session's own record was damaged and put together again from its thread: nobody knows how far the turn had come.
+    RecordLost,
     /// A fault of our own; the log has the cause under the session's id.
     Internal,
 }

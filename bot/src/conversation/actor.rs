@@ -17,8 +17,8 @@ use longshore_agent::{Agent, AgentError, StartSession};
 use longshore_sandbox::{EngineError, Exit};
 use longshore_session::{
     Activity, AgentCursor, Append, Command, Effect, Event, OutboxDraft, OutboxOwner, Phase, PromptId, PullRequestRef, Rejection, SandboxId,
-    SavedWork, SessionId, SessionRecord, SessionState, SnapshotRecord, StoreError, TakenFile, Timestamp, TurnFailure, TurnId, Work,
-    fault_point,
+    SavedWork, SessionId, SessionRecord, SessionState, SnapshotRecord, StoreError, TakenFile, Timestamp, TurnFailure, TurnId, TurnOutcome,
+    Work, fault_point,
 };
 use longshore_slack::{Leftover, Message};
 use tokio::{
@@ -33,7 +33,7 @@ use super::{
     Letter, Note,
     card::{self, Painter},
     prepare::{self, Prepared},
-    reply,
+    rebuild, reply,
     view::{View, phase_word},
 };
 use crate::{app::App, outbox::Owed, snapshots::Moment};
@@ -50,13 +50,10 @@ const DISK_WAIT: Duration = Duration::from_secs(5);
 pub async fn run(app: Arc<App>, id: SessionId, letters: mpsc::Receiver<Letter>) {
     let span = tracing::info_span!("session", session = %id);
     async {
-        match Actor::load(&app, &id, letters).await {
+        match load(&app, &id, letters).await {
             Ok(mut actor) => {
                 if let Err(error) = actor.live().await {
-                    tracing::error!(
-                        error = format!("{error:#}"),
-                        "the session broke off; the next message in its thread takes it up again"
-                    );
+                    actor.break_off(&error).await;
                 }
                 actor.hand_over(&app, &id).await;
             }
@@ -67,6 +64,58 @@ pub async fn run(app: Arc<App>, id: SessionId, letters: mpsc::Receiver<Letter>) 
     }
     .instrument(span)
     .await;
+}
+
+/// Opens the session. A damaged database is replaced first, as long as nobody else can open it.
+async fn load(app: &Arc<App>, id: &SessionId, letters: mpsc::Receiver<Letter>) -> Result<Actor> {
+    let recalled = match recall(app, id).await {
+        Err(error) if rebuild::is_damage(app, &error) => {
+            rebuild::rebuild(app, id, &error).await.with_context(|| format!("its database is damaged ({error:#})"))?;
+            recall(app, id).await?
+        }
+        recalled => recalled?,
+    };
+    Actor::load(app, recalled, letters).await
+}
+
+/// What the session's databases hold.
+struct Recalled {
+    record: SessionRecord,
+    state: SessionState,
+    view: View,
+    cursor: Option<AgentCursor>,
+    log: Log,
+}
+
+/// Whether anything has happened yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Log {
+    Empty,
+    Begun,
+}
+
+async fn recall(app: &Arc<App>, id: &SessionId) -> Result<Recalled> {
+    let record = app.store.session(id.clone()).await?.context("the index does not know it")?;
+    let mut state = SessionState::default();
+    let mut view = View::default();
+    let mut after = 0;
+    loop {
+        let page = app.store.events(id, after, 1_000).await?;
+        let Some(last) = page.last() else { break };
+        after = last.seq;
+        for stored in &page {
+            state.evolve(&stored.event);
+            view.take(&stored.event, stored.at, &state);
+        }
+    }
+    let log = if after == 0 { Log::Empty } else { Log::Begun };
+    if log == Log::Empty && record.phase != SessionRecord::NEW {
+        // The index is marked after the first events are stored.
+        let (path, reason) = (app.store.session_file(id), "its log is gone".to_owned());
+        return Err(StoreError::Corrupt { path, reason }.into());
+    }
+    let cursor = app.store.agent_cursor(id).await?;
+    Ok(Recalled { record, state, view, cursor, log })
 }
 
 /// The agent, as far as this process is with it.
@@ -195,23 +244,11 @@ struct Actor {
 }
 
 impl Actor {
-    async fn load(app: &Arc<App>, id: &SessionId, letters: mpsc::Receiver<Letter>) -> Result<Self> {
-        let record = app.store.session(id.clone()).await?.context("the index does not know it")?;
-        let mut state = SessionState::default();
-        let mut view = View::default();
-        let mut after = 0;
-        loop {
-            let page = app.store.events(id, after, 1_000).await?;
-            let Some(last) = page.last() else { break };
-            after = last.seq;
-            for stored in &page {
-                state.evolve(&stored.event);
-                view.take(&stored.event, stored.at, &state);
-            }
-        }
+    async fn load(app: &Arc<App>, recalled: Recalled, letters: mpsc::Receiver<Letter>) -> Result<Self> {
+        let Recalled { record, state, view, cursor, log } = recalled;
         let mut actor = Self {
             app: Arc::clone(app),
-            cursor: app.store.agent_cursor(id).await?,
+            cursor,
             record,
             letters,
             state,
@@ -237,8 +274,12 @@ impl Actor {
             actor.app.room.work(sandbox, &prompt.author.slack_user);
         }
         actor.recall_snapshot().await?;
-        actor.app.outbox.nudge(OutboxOwner::Session(id.clone()));
-        if after == 0 {
+        if let Activity::Finishing { outcome: TurnOutcome::Failed { failure: TurnFailure::RecordLost }, .. } = &actor.state.activity {
+            // Nobody knows how far its agent was read.
+            actor.condemned.clone_from(&actor.sandbox);
+        }
+        actor.app.outbox.nudge(OutboxOwner::Session(actor.record.id.clone()));
+        if log == Log::Empty {
             actor.take_first_prompt().await?;
         } else {
             actor.find_final_replies().await?;
@@ -357,6 +398,23 @@ impl Actor {
             self.repaint();
             self.mark().await?;
         }
+    }
+
+    /// Where the database turned out to be damaged, it is replaced while nobody else opens it; what was under way is taken up then.
+    async fn break_off(&mut self, error: &anyhow::Error) {
+        tracing::error!(error = format!("{error:#}"), "the session broke off; the next message in its thread takes it up again");
+        if !rebuild::is_damage(&self.app, error) {
+            return;
+        }
+        let (app, id) = (Arc::clone(&self.app), self.record.id.clone());
+        if let Err(error) = rebuild::rebuild(&app, &id, error).await {
+            return tracing::error!(error = format!("{error:#}"), "its database cannot be put together now");
+        }
+        tokio::spawn(async move {
+            if let Err(error) = super::wake(&app, &id).await {
+                tracing::warn!(session = %id, %error, "the session cannot be woken");
+            }
+        });
     }
 
     /// Letters that came while the actor ended go to the next one.

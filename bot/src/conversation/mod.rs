@@ -10,6 +10,7 @@ mod easel;
 mod files;
 mod leave;
 mod prepare;
+mod rebuild;
 mod reply;
 mod view;
 mod work;

@@ -11,6 +11,7 @@ mod shortcut;
 mod talk;
 mod view;
 
+pub use post::prompt_id;
 pub use talk::Threads;
 
 use std::{

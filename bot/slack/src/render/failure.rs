@@ -64,6 +64,11 @@ pub fn failure_words(failure: &TurnFailure) -> (String, String) {
             format!("The work is done, but could not be pushed: {detail}"),
             "It is kept in the sandbox. Reply here to try again.".to_owned(),
         ),
+        TurnFailure::RecordLost => (
+            "My record of this session was damaged, so I cannot say how far I came with this.".to_owned(),
+            "What was in the sandbox is pushed as far as possible. Reply here to go on: I know the thread, and what was kept before."
+                .to_owned(),
+        ),
         TurnFailure::Internal => (
             "Something went wrong on my side.".to_owned(),
             "Reply here to try again. If it happens again, give the reference to whoever runs Longshore.".to_owned(),

@@ -104,6 +104,8 @@ pub enum Notice {
     NoOtherRepository,
     /// The pull request was asked for and is on its way.
     PullRequestAsked,
+    /// A session's database was damaged.
+    RecordRebuilt,
     /// Somebody's click opened it.
     PullRequestOpened {
         number: u64,
@@ -143,6 +145,7 @@ impl Notice {
                 format!("☑️ This was answered already, by <@{by}>. Reply in the thread if something else is right.")
             }
             Self::NoOtherRepository => "This is the only repository that I work in; `/agent repos` shows it.".to_owned(),
+            Self::RecordRebuilt => "🩹 My record of this session was damaged. I put it together again from this thread and from what I had kept. Steps and costs of earlier turns are gone; no other session is concerned.".to_owned(),
             Self::PullRequestAsked => "🔀 I am opening the pull request.".to_owned(),
             Self::PullRequestOpened { number, url } => format!("🔀 Pull request #{number} is open: {}", link(url, url)),
             Self::PullRequestRefused { why } => format!("🔀 I cannot open the pull request: {}", line(why, 2_000)),

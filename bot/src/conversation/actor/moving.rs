@@ -31,7 +31,7 @@ impl Actor {
             owner: prompts.0.author.slack_user.clone(),
             title: shortened(&prompts.0.text, 120),
             why: format!("{} moved it here from {}", by.name, self.record.repo),
-            phase: "queued".to_owned(),
+            phase: SessionRecord::NEW.to_owned(),
             has_work: Work::Some,
             created: now,
             touched: now,

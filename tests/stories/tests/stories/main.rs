@@ -13,6 +13,7 @@ mod bad_limits;
 mod bad_model;
 mod bad_moves;
 mod bad_places;
+mod bad_records;
 mod bad_registry;
 mod bad_talk;
 mod bad_weather;

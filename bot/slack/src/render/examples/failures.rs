@@ -11,6 +11,7 @@ pub(super) fn all() -> Vec<Example> {
         ("failed-no-image", "There is no image to start from.", TurnFailure::NoImage { detail: detail("the registry does not have it") }),
         ("failed-engine", "Docker does not answer.", TurnFailure::EngineUnavailable),
         ("failed-disk", "The disk is full.", TurnFailure::DiskFull),
+        ("failed-record", "The session's database was damaged while the turn ran.", TurnFailure::RecordLost),
         ("failed-start", "The sandbox did not start.", TurnFailure::SandboxStart { detail: detail("no address is free in its network") }),
         ("failed-sync", "The base branch could not be fetched.", TurnFailure::Sync { detail: detail("there is no branch main") }),
         ("failed-repository", "The repository was removed, or access to it.", TurnFailure::RepositoryGone),

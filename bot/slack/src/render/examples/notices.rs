@@ -160,6 +160,12 @@ fn notices() -> Vec<Example> {
             Notice::AnsweredAlready { by: ben() },
         ),
         whispered("notice-no-other-repository", "Wrong repository was pressed, and there is only one.", Notice::NoOtherRepository),
+        thread(
+            "notice-record-rebuilt",
+            "A session's database was damaged, and was put together again.",
+            &Notice::RecordRebuilt,
+            Notice::render,
+        ),
         whispered("notice-pull-request-asked", "The button for a pull request was pressed.", Notice::PullRequestAsked),
         said(
             "notice-pull-request-opened",

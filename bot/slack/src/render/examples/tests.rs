@@ -93,7 +93,7 @@ fn every_variant_has_an_example() {
         CheckEnd after "end:": Exited, TimedOut, OutOfMemory, NotRun;
         Outcome after "outcome:": Done, Asked, Failed, Stopped;
         TurnFailure after "TurnFailure": NoImage, EngineUnavailable, DiskFull, SandboxStart, Sync, RepositoryGone, SandboxOutOfMemory, SandboxKilled,
-            AgentCrashed, AgentSilent, TurnTimeout, ModelRefused, Push, Internal;
+            AgentCrashed, AgentSilent, TurnTimeout, ModelRefused, Push, RecordLost, Internal;
         PickerDone after "PickerDone": Picked, Withdrawn, Expired, Closed;
         Leftover after "Leftover": PullRequestClosed, PullRequestKept, BranchKept, NotLookedAt;
         QueuePlace after "waiting:": Waiting, Started, Inserted, Withdrawn, Moved;
@@ -109,7 +109,7 @@ fn every_variant_has_an_example() {
         ShortcutRefused after "ShortcutRefused": NotHere, TooLate;
         Linked after "linked:": To, TokenMissing, TokenRefused, Unknown, No;
         Notice after "Notice": Empty, StopAsked, NothingToStop, EndingAlready, TooLateToJoin, PromptReplaced, EditTooLate, PromptWithdrawn, Outdated,
-            AnsweredAlready, NoOtherRepository, PullRequestAsked, PullRequestOpened, PullRequestRefused, Broken, Update;
+            AnsweredAlready, NoOtherRepository, PullRequestAsked, RecordRebuilt, PullRequestOpened, PullRequestRefused, Broken, Update;
     }
     let declared: BTreeSet<String> = sources().iter().flat_map(|text| after(text, "\npub enum ")).collect();
     assert!(declared.len() >= 8, "the enums of the messages were not found: {declared:?}");
