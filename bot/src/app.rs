@@ -9,7 +9,7 @@ use std::{
 use longshore_classifier::Classifier;
 use longshore_github::GitHub;
 use longshore_sandbox::Engine;
-use longshore_session::{ChannelId, Clock, Person, RepoName, RepositoryManifest, SessionId, SlackUserId, Store};
+use longshore_session::{ChannelId, Clock, Person, RepoName, RepositoryManifest, SessionId, SlackUserId, Store, TeamId};
 use longshore_slack::{BotIdentity, SlackClient, SlackError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -42,6 +42,8 @@ pub struct App {
     pub store: Store,
     pub slack: SlackClient,
     pub bot: BotIdentity,
+    /// The workspace.
+    pub team: TeamId,
     /// The workspace's address, `https://….slack.com/`.
     pub workspace_url: String,
     pub github: GitHub,

@@ -5,9 +5,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use longshore_session::{Clock, Delivered, Store, Timestamp};
+use longshore_session::{Clock, Delivered, Store, StoreError, Timestamp};
 use longshore_slack::{BotIdentity, Delivery, DeliveryKind, Inbound, Inbox, InboxError, InboxFuture, Stored};
 use tokio::sync::Notify;
+
+use crate::storage::Unstored;
 
 /// Times that are remembered at the most; they are for receipts only.
 const REMEMBERED: usize = 4_096;
@@ -37,12 +39,14 @@ pub struct StoreInbox {
     pub arrived: Arc<Notify>,
     pub acknowledged: Arc<Acknowledged>,
     pub clock: Arc<dyn Clock>,
+    pub unstored: Unstored,
 }
 
 impl Inbox for StoreInbox {
     fn store(&self, delivery: Delivery) -> InboxFuture<'_> {
         Box::pin(async move {
-            let (lane, post) = place(&Inbound::parse(&delivery, &self.bot), &delivery);
+            let inbound = Inbound::parse(&delivery, &self.bot);
+            let (lane, post) = place(&inbound, &delivery);
             let key = delivery.key.clone();
             let row = longshore_session::Delivery {
                 key: delivery.key,
@@ -55,7 +59,14 @@ impl Inbox for StoreInbox {
                 payload: delivery.payload,
                 received: delivery.received,
             };
-            let stored = self.store.put_delivery(row, post).await.map_err(|error| InboxError(Box::new(error)))?;
+            let stored = self.store.put_delivery(row, post).await.map_err(|error| {
+                if let (StoreError::DiskFull(_), Inbound::Message(post)) = (&error, &inbound)
+                    && (post.mentions_bot || post.is_direct())
+                {
+                    self.unstored.note(&post.channel);
+                }
+                InboxError(Box::new(error))
+            })?;
             if stored == Delivered::New {
                 self.acknowledged.note(key, self.clock.now());
             }

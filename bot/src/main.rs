@@ -1,6 +1,7 @@
 //! `longshore`: the service, and what an operator needs around it.
 
 mod app;
+mod catch_up;
 mod config;
 mod conversation;
 mod dispatch;
@@ -19,6 +20,7 @@ mod routing;
 mod sandboxes;
 mod serve;
 mod snapshots;
+mod storage;
 mod thread;
 mod tools;
 mod warmup;

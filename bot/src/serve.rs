@@ -18,7 +18,7 @@ use longshore_sandbox::{
 };
 use longshore_scheduler::{CronExpression, Job, run_jobs};
 use longshore_session::{AskState, Clock, RepoName, RepositoryManifest, SandboxLimits, Store, SystemClock, fault_point};
-use longshore_slack::{AppToken, BotToken, SigningSecret, SlackClient, SlackConfig, SlackHttpConfig, SocketMode, http_router};
+use longshore_slack::{AppToken, BotToken, Inbox, SigningSecret, SlackClient, SlackConfig, SlackHttpConfig, SocketMode, http_router};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -28,6 +28,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     app::{App, ChannelNames, People},
+    catch_up,
     config::{Config, SlackMode},
     conversation::{self, Conversations, Easel},
     dispatch,
@@ -46,6 +47,7 @@ use crate::{
     routing,
     sandboxes::{self, Models, Sandboxes},
     snapshots,
+    storage::{self, Unstored},
     tools::{AgentTools, AppCredentials, ModelWatch},
     warmup::{self, Warmth, Warmups},
 };
@@ -126,6 +128,7 @@ async fn start(file: &Path, shutdown: &CancellationToken, tasks: &TaskTracker) -
         store: store.clone(),
         slack,
         bot: bot.identity.clone(),
+        team: bot.team,
         workspace_url: bot.url,
         github,
         engine,
@@ -158,9 +161,15 @@ async fn start(file: &Path, shutdown: &CancellationToken, tasks: &TaskTracker) -
     serve_gateway(&app, model_key).await?;
     let (ready, not_ready) = watch::channel(vec!["starting".to_owned()]);
     let arrived = Arc::new(Notify::new());
-    let inbox =
-        StoreInbox { store: store.clone(), bot: bot.identity, arrived: Arc::clone(&arrived), acknowledged, clock: Arc::clone(&clock) };
-    let inbox: Arc<StoreInbox> = Arc::new(inbox);
+    let inbox: Arc<StoreInbox> = Arc::new(StoreInbox {
+        store: store.clone(),
+        bot: bot.identity,
+        arrived: Arc::clone(&arrived),
+        acknowledged,
+        clock: Arc::clone(&clock),
+        unstored: Unstored::default(),
+    });
+    let missed = catch_up::before_start(&app).await;
     serve_http(&app, Arc::clone(&inbox), not_ready, record).await?;
 
     store.release_deliveries().await?;
@@ -173,6 +182,7 @@ async fn start(file: &Path, shutdown: &CancellationToken, tasks: &TaskTracker) -
     app.tasks.spawn(async move { tidy_snapshots(&leftover).await });
     app.tasks.spawn(collect::keep(Arc::clone(&app)));
     app.tasks.spawn(dispatch::run(Arc::clone(&app), arrived));
+    app.tasks.spawn(storage::watch(Arc::clone(&app), Arc::clone(&inbox)));
     app.tasks.spawn(home::keep(Arc::clone(&app)));
     app.tasks.spawn(room::keep(Arc::clone(&app)));
     app.tasks.spawn(room::tell(Arc::clone(&app)));
@@ -186,12 +196,19 @@ async fn start(file: &Path, shutdown: &CancellationToken, tasks: &TaskTracker) -
     }
     let socket = match app.config.slack.mode {
         SlackMode::Socket => {
-            let socket = SocketMode::start(slack_config, inbox, clock, shutdown.clone()).await?;
-            app.tasks.spawn(follow_socket(socket.connected(), ready, shutdown.clone()));
+            let socket = SocketMode::start(slack_config, Arc::clone(&inbox) as Arc<dyn Inbox>, clock, shutdown.clone()).await?;
+            let connected = socket.connected();
+            app.tasks.spawn(follow_socket(connected.clone(), ready, shutdown.clone()));
+            app.tasks.spawn(catch_up::follow(Arc::clone(&app), inbox, connected, missed));
             Some(socket)
         }
         SlackMode::Http => {
             ready.send_replace(Vec::new());
+            if let Some(missed) = missed {
+                let app = Arc::clone(&app);
+                let shutdown = app.shutdown.clone();
+                app.tasks.clone().spawn(async move { shutdown.run_until_cancelled(catch_up::run(&app, &inbox, &missed)).await });
+            }
             None
         }
     };

@@ -143,8 +143,7 @@ impl Store {
             .collect::<Result<Vec<_>, _>>()?;
         // Opened once here, so that a wrong schema or a damaged file is said at start and not at the first mention.
         schema::open(folder, &Database::Central)?;
-        let inner =
-            Inner { folder: folder.to_owned(), clock, central, sessions, readers: Mutex::new(Vec::new()), health, _lock: lock };
+        let inner = Inner { folder: folder.to_owned(), clock, central, sessions, readers: Mutex::new(Vec::new()), health, _lock: lock };
         Ok(Self { inner: Arc::new(inner) })
     }
 

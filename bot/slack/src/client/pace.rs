@@ -52,6 +52,7 @@ impl Rate {
                 | "conversations.open"
                 | "conversations.replies"
                 | "reactions.add"
+                | "users.conversations"
                 | "users.lookupByEmail",
             ) => Self { per_minute: 34.0, burst: 14.0, reserve: 0.0 },
             // Tier 4, 100 a minute, and "special" methods. Posts have their channel's pace on top.

@@ -159,6 +159,50 @@ impl SlackClient {
         Ok(replies.iter().find(shows).map(|reply| reply.ts.clone()))
     }
 
+    /// The conversations that the bot is in, archived ones left out, at most `cap`. Needs `channels:read` and its like.
+    pub async fn own_channels(&self, cap: usize) -> Result<Vec<ChannelId>, SlackError> {
+        let mut channels = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let mut fields = vec![
+                ("types", "public_channel,private_channel,mpim,im".to_owned()),
+                ("exclude_archived", "true".to_owned()),
+                ("limit", PAGE.to_string()),
+            ];
+            if !cursor.is_empty() {
+                fields.push(("cursor", std::mem::take(&mut cursor)));
+            }
+            let answer = self.read("users.conversations", &fields).await?;
+            let listed = answer.get("channels").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            let ids = listed.iter().filter_map(|channel| ChannelId::parse(channel.get("id")?.as_str()?).ok());
+            channels.extend(ids.take(cap - channels.len()));
+            cursor = answer.pointer("/response_metadata/next_cursor").and_then(Value::as_str).unwrap_or_default().to_owned();
+            if cursor.is_empty() || listed.is_empty() || channels.len() >= cap {
+                return Ok(channels);
+            }
+        }
+    }
+
+    /// A channel's own messages (no replies) from this one on, the newest `cap` at most, newest first.
+    pub async fn history_since(&self, channel: &ChannelId, oldest: Option<&MessageTs>, cap: usize) -> Result<Vec<Reply>, SlackError> {
+        let mut messages = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let mut fields = vec![("channel", channel.to_string()), ("limit", PAGE.to_string()), ("inclusive", "true".to_owned())];
+            fields.extend(oldest.map(|oldest| ("oldest", oldest.to_string())));
+            if !cursor.is_empty() {
+                fields.push(("cursor", std::mem::take(&mut cursor)));
+            }
+            let answer = self.read("conversations.history", &fields).await?;
+            let page = answer.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            messages.extend(page.iter().filter_map(reply).take(cap - messages.len()));
+            cursor = answer.pointer("/response_metadata/next_cursor").and_then(Value::as_str).unwrap_or_default().to_owned();
+            if cursor.is_empty() || page.is_empty() || messages.len() >= cap {
+                return Ok(messages);
+            }
+        }
+    }
+
     /// The direct message with somebody, opened where there was none. Needs `im:write`.
     pub async fn direct_message(&self, user: &SlackUserId) -> Result<ChannelId, SlackError> {
         const METHOD: &str = "conversations.open";

@@ -104,6 +104,8 @@ pub enum Notice {
     NoOtherRepository,
     /// The pull request was asked for and is on its way.
     PullRequestAsked,
+    /// Nothing that people write can be stored.
+    DiskFull,
     /// A session's database was damaged.
     RecordRebuilt,
     /// Somebody's click opened it.
@@ -145,6 +147,7 @@ impl Notice {
                 format!("☑️ This was answered already, by <@{by}>. Reply in the thread if something else is right.")
             }
             Self::NoOtherRepository => "This is the only repository that I work in; `/agent repos` shows it.".to_owned(),
+            Self::DiskFull => "⚠️ The disk that I keep everything on is full, so I take nothing new. Whoever runs Longshore must make room. Then I read here what I missed and go on by myself; nothing is lost.".to_owned(),
             Self::RecordRebuilt => "🩹 My record of this session was damaged. I put it together again from this thread and from what I had kept. Steps and costs of earlier turns are gone; no other session is concerned.".to_owned(),
             Self::PullRequestAsked => "🔀 I am opening the pull request.".to_owned(),
             Self::PullRequestOpened { number, url } => format!("🔀 Pull request #{number} is open: {}", link(url, url)),

@@ -84,8 +84,20 @@ async fn what_cannot_be_stored_is_not_acknowledged_and_comes_again() {
     let log = harness.service.log();
     assert!(log.contains("is full: make room, the service goes on by itself"), "the operator is told: {}", harness.service.log_tail(20));
 
+    // Whoever is not heard is told so where they are.
+    let told = |slack: &longshore_emulators::slack::SlackHandle| {
+        slack
+            .messages("C0CHECKOUT")
+            .iter()
+            .any(|message| message.to_string().contains("The disk that I keep everything on is full"))
+            .then_some(())
+    };
+    let _other = Talk::begin(&harness, "C0CHECKOUT", "in acme/storefront, say hello");
+    harness.slack.wait_until(told, SOON).await.unwrap();
+
     disk.make_room();
     talk.ends_well_with(&["Hello."]).await;
+    assert!(harness.service.log().contains("there is room on the disk again"), "{}", harness.service.log_tail(20));
     harness.service.terminate().await.unwrap();
     drop(disk);
     harness.finish().await.unwrap();

@@ -10,6 +10,7 @@ mod bad_engine;
 mod bad_ground;
 mod bad_images;
 mod bad_limits;
+mod bad_lines;
 mod bad_model;
 mod bad_moves;
 mod bad_places;

@@ -161,6 +161,12 @@ fn notices() -> Vec<Example> {
         ),
         whispered("notice-no-other-repository", "Wrong repository was pressed, and there is only one.", Notice::NoOtherRepository),
         thread(
+            "notice-disk-full",
+            "What people write cannot be stored, since the service's disk is full.",
+            &Notice::DiskFull,
+            Notice::render,
+        ),
+        thread(
             "notice-record-rebuilt",
             "A session's database was damaged, and was put together again.",
             &Notice::RecordRebuilt,

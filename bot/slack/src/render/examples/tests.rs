@@ -109,7 +109,7 @@ fn every_variant_has_an_example() {
         ShortcutRefused after "ShortcutRefused": NotHere, TooLate;
         Linked after "linked:": To, TokenMissing, TokenRefused, Unknown, No;
         Notice after "Notice": Empty, StopAsked, NothingToStop, EndingAlready, TooLateToJoin, PromptReplaced, EditTooLate, PromptWithdrawn, Outdated,
-            AnsweredAlready, NoOtherRepository, PullRequestAsked, RecordRebuilt, PullRequestOpened, PullRequestRefused, Broken, Update;
+            AnsweredAlready, NoOtherRepository, PullRequestAsked, DiskFull, RecordRebuilt, PullRequestOpened, PullRequestRefused, Broken, Update;
     }
     let declared: BTreeSet<String> = sources().iter().flat_map(|text| after(text, "\npub enum ")).collect();
     assert!(declared.len() >= 8, "the enums of the messages were not found: {declared:?}");

@@ -12,7 +12,17 @@ use super::chat::visible;
 
 const MOST_PER_PAGE: usize = 999;
 
+/// `users.conversations`: those that the bot is in.
+pub(super) fn of_the_bot(state: &mut State, args: &Args) -> Answer {
+    let bot = state.bot_user().to_owned();
+    list_of(state, args, |room| room.has_member(&bot))
+}
+
 pub(super) fn list(state: &mut State, args: &Args) -> Answer {
+    list_of(state, args, |_| true)
+}
+
+fn list_of(state: &State, args: &Args, is_meant: impl Fn(&Room) -> bool) -> Answer {
     let types = args.text("types").unwrap_or_else(|| "public_channel".to_owned());
     let types: Vec<&str> = types.split(',').map(str::trim).collect();
     if types.iter().any(|wanted| !["public_channel", "private_channel", "im", "mpim"].contains(wanted)) {
@@ -24,7 +34,7 @@ pub(super) fn list(state: &mut State, args: &Args) -> Answer {
             ChannelKind::Private => types.contains(&"private_channel") && room.has_member(state.bot_user()),
             ChannelKind::Im { .. } => types.contains(&"im"),
         };
-        of_type && !(args.flag("exclude_archived") && room.is_archived())
+        of_type && is_meant(room) && !(args.flag("exclude_archived") && room.is_archived())
     };
     let all: Vec<&Room> = state.channels.iter().filter(wanted).collect();
     let (start, end, next) = args.page(all.len(), 100, MOST_PER_PAGE)?;

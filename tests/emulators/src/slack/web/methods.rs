@@ -43,6 +43,7 @@ pub(super) fn method(name: &str) -> Option<Method> {
         "chat.postEphemeral" => bot(TIER_4, &["chat:write"], FormOrJson, chat::post_ephemeral),
         "chat.getPermalink" => bot(SPECIAL, &[], FormOnly, chat::permalink),
         "conversations.list" => bot(TIER_2, READ, FormOnly, conversations::list),
+        "users.conversations" => bot(TIER_3, READ, FormOnly, conversations::of_the_bot),
         "conversations.info" => bot(TIER_3, READ, FormOnly, conversations::info),
         "conversations.history" => bot(TIER_3, HISTORY, FormOnly, conversations::history),
         "conversations.replies" => bot(TIER_3, HISTORY, FormOnly, conversations::replies),
