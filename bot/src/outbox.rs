@@ -5,7 +5,7 @@ mod file;
 use std::{sync::Arc, time::Duration};
 
 use longshore_session::{
-    ChannelId, MessageTs, OutboxDraft, OutboxLane, OutboxOwner, OutboxRow, SlackUserId, StoreError, fault_point, fault_without,
+    ChannelId, MessageTs, OutboxDraft, OutboxLane, OutboxOwner, OutboxRow, SentBy, SlackUserId, StoreError, fault_point, fault_without,
 };
 use longshore_slack::{Detour, Message, Metadata, PostTo, Posted, Priority, SlackError};
 use serde::{Deserialize, Serialize};
@@ -213,7 +213,7 @@ async fn post_now(app: &App, owner: &OutboxOwner) -> Result<Option<Duration>, St
             Ok(ts) => {
                 sent_any = true;
                 fault_point!("outbox", row.kind, "sent");
-                app.store.sent(owner, row.key.clone(), ts.clone()).await?;
+                app.store.sent(owner, row.key.clone(), ts.clone(), SentBy::Answer).await?;
                 fault_point!("outbox", row.kind, "stored");
                 forget_file(app, &row).await;
                 if let OutboxOwner::Session(session) = owner {

@@ -38,6 +38,11 @@ impl Timestamp {
         self.in_utc("%Y-%m-%d %H:%M UTC")
     }
 
+    /// `2026-11-22 13:40:12 UTC`.
+    pub fn second(self) -> String {
+        self.in_utc("%Y-%m-%d %H:%M:%S UTC")
+    }
+
     fn in_utc(self, format: &str) -> String {
         // A time that no calendar reaches is a fault of the machine's clock, and is shown as the beginning of time.
         DateTime::from_timestamp_millis(self.0).unwrap_or_default().format(format).to_string()
@@ -115,6 +120,7 @@ mod tests {
     fn times_are_told_in_utc() {
         let minutes = [0, 951_782_400_000, 1_709_164_799_000, 1_795_354_812_123].map(|millis| Timestamp(millis).minute());
         assert_eq!(minutes, ["1970-01-01 00:00 UTC", "2000-02-29 00:00 UTC", "2024-02-28 23:59 UTC", "2026-11-22 13:40 UTC"]);
+        assert_eq!(Timestamp(1_795_354_812_123).second(), "2026-11-22 13:40:12 UTC");
         assert_eq!((Timestamp(1_709_164_799_000).date(), Timestamp(-1).date()), ("2024-02-28".to_owned(), "1969-12-31".to_owned()));
         assert_eq!(Timestamp(i64::MAX).date(), "1970-01-01", "no calendar goes so far");
     }

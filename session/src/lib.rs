@@ -4,6 +4,7 @@ mod clock;
 mod event;
 mod faults;
 mod ids;
+mod ledger;
 mod repository;
 mod state;
 mod store;
@@ -20,6 +21,7 @@ pub use ids::{
     ChannelId, InvalidId, MessageTs, Person, PromptId, QuestionId, RepoName, SandboxId, SessionId, SlackEventId, SlackUserId, TeamId,
     ThreadKey, TurnId,
 };
+pub use ledger::{LedgerEntry, LedgerStanding, OVERDUE_AFTER, Overdue, SentBy, final_key, final_key_of_ask};
 pub use repository::{
     BuildSecret, CheckRecipe, ImageRecipe, ManifestError, PoolRecipe, RepositoryManifest, RepositoryProfile, SandboxLimits, Service,
 };
@@ -27,10 +29,11 @@ pub use state::{
     Activity, Checkout, CleanUp, Command, Decision, Effect, Inserted, Moved, Rejection, SessionState, Waiting, Way, Which, Writes,
 };
 pub use store::{
-    AgentCursor, Append, Ask, AskState, Asked, BadImage, BuildEnd, BuildRecord, BuildReport, BuildStepTook, Delivered, Delivery,
-    DeliveryKind, EarlierImage, ImageRecord, InboxRow, Lesson, MovedSession, OutboxDraft, OutboxLane, OutboxOwner, OutboxRow,
-    PersonDefaults, Pick, PoolClaim, PoolReady, PoolRecord, PullRequestStyle, RetiredImage, SandboxRecord, Sending, SessionRecord,
-    SnapshotFacts, SnapshotRecord, StorageHealth, Store, StoreError, StoredEvent, Work,
+    AgentCursor, Append, Ask, AskState, Asked, BadImage, BuildEnd, BuildRecord, BuildReport, BuildStepTook, CopiedDatabases, Delivered,
+    Delivery, DeliveryKind, EarlierImage, ImageRecord, InboxDepth, InboxRow, KnownTurns, Ledger, Lesson, MovedSession, OutboxDraft,
+    OutboxLane, OutboxOwner, OutboxRow, PersonDefaults, Pick, PoolClaim, PoolReady, PoolRecord, PullRequestStyle, Records, RetiredImage,
+    SandboxRecord, Sending, SentMessage, SessionRecord, SnapshotFacts, SnapshotRecord, StorageHealth, Store, StoreError, StoredEvent, Work,
+    check_database, prepare_restored,
 };
 pub use tool_rules::ToolRule;
 

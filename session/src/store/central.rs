@@ -51,6 +51,14 @@ pub struct InboxRow {
 /// No claim lasts so long: one that ends later was made before the clock was set back.
 const FARTHEST: Duration = Duration::from_secs(15 * 60);
 
+/// How much of what Slack delivered is not dealt with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InboxDepth {
+    pub open: u64,
+    /// When the oldest of it came.
+    pub oldest: Option<Timestamp>,
+}
+
 /// One session in the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRecord {
@@ -259,6 +267,35 @@ impl Store {
     pub async fn open_deliveries(&self) -> Result<u64, StoreError> {
         self.read(Database::Central, |db| {
             db.query_row("SELECT count(*) FROM inbox WHERE done IS NULL", [], |row| row.get::<_, i64>(0)).map(|n| n.unsigned_abs())
+        })
+        .await
+    }
+
+    /// The same, and since when the oldest waits.
+    pub async fn inbox_depth(&self) -> Result<InboxDepth, StoreError> {
+        self.read(Database::Central, |db| {
+            db.query_row("SELECT count(*), min(received) FROM inbox WHERE done IS NULL", [], |row| {
+                Ok(InboxDepth { open: row.get::<_, i64>(0)?.unsigned_abs(), oldest: row.get::<_, Option<i64>>(1)?.map(Timestamp) })
+            })
+        })
+        .await
+    }
+
+    /// How many sessions stand where, by the index's words.
+    pub async fn session_phases(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        self.read(Database::Central, |db| {
+            db.prepare_cached("SELECT phase, count(*) FROM sessions GROUP BY phase")?
+                .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?
+                .collect()
+        })
+        .await
+    }
+
+    /// Writes something that changes nothing, to see whether anything can be written.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        self.write(Database::Central, |db| {
+            let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+            db.pragma_update(None, "user_version", version)
         })
         .await
     }

@@ -4,6 +4,7 @@
 //! (spread by id). A writer takes what waits in its channel as one group and commits it at once, so that many small writes cost one
 //! disk flush; who asked is answered after the commit. Reads use read-only connections and never wait for a writer.
 
+mod backup;
 mod builds;
 mod central;
 mod health;
@@ -12,6 +13,7 @@ mod moves;
 mod outbox;
 mod people;
 mod pool;
+mod records;
 mod schema;
 mod sessions;
 mod snapshots;
@@ -27,14 +29,18 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
+pub use backup::{CopiedDatabases, KnownTurns, check_database, prepare_restored};
 pub use builds::{BuildEnd, BuildRecord, BuildReport, BuildStepTook};
-pub use central::{Ask, AskState, Asked, Delivered, Delivery, DeliveryKind, ImageRecord, InboxRow, SandboxRecord, SessionRecord, Work};
+pub use central::{
+    Ask, AskState, Asked, Delivered, Delivery, DeliveryKind, ImageRecord, InboxDepth, InboxRow, SandboxRecord, SessionRecord, Work,
+};
 pub use health::StorageHealth;
 pub use images::{BadImage, EarlierImage, RetiredImage};
 pub use moves::{Lesson, MovedSession, Pick};
 pub use outbox::{OutboxDraft, OutboxLane, OutboxOwner, OutboxRow, Sending};
 pub use people::{PersonDefaults, PullRequestStyle};
 pub use pool::{PoolClaim, PoolReady, PoolRecord};
+pub use records::{Ledger, Records, SentMessage};
 pub use sessions::{AgentCursor, Append, StoredEvent};
 pub use snapshots::{SnapshotFacts, SnapshotRecord};
 
@@ -63,6 +69,8 @@ pub enum StoreError {
     Corrupt { path: PathBuf, reason: String },
     #[error("{} was written by a newer longshore (schema {found}, this one knows {known}): upgrade this one", path.display())]
     TooNew { path: PathBuf, found: i64, known: i64 },
+    #[error("{} was written by an older longshore (schema {found}, this one has {known}): starting the service brings it up to date", path.display())]
+    TooOld { path: PathBuf, found: i64, known: i64 },
     #[error("{}: {reason}", path.display())]
     Database { path: PathBuf, reason: String },
     #[error("the store is shut down")]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Database, Store, StoreError, central::from_json};
-use crate::{MessageTs, SessionId, Timestamp};
+use crate::{MessageTs, SentBy, SessionId, Timestamp};
 
 /// A message to be sent, once.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,11 +118,29 @@ impl Store {
         .await
     }
 
-    pub async fn sent(&self, owner: &OutboxOwner, key: String, ts: Option<MessageTs>) -> Result<(), StoreError> {
+    pub async fn sent(&self, owner: &OutboxOwner, key: String, ts: Option<MessageTs>, by: SentBy) -> Result<(), StoreError> {
         let now = self.clock().now();
+        let sql = match by {
+            SentBy::Answer => "UPDATE outbox SET sent = ?2, ts = ?3 WHERE key = ?1",
+            // Kept with the message, for the ledger.
+            SentBy::Reconciled => "UPDATE outbox SET sent = ?2, ts = ?3, body = json_set(body, '$.reconciled', 1) WHERE key = ?1",
+        };
         self.write(owner.database(), move |db| {
             let ts = ts.as_ref().map(MessageTs::as_str);
-            db.execute("UPDATE outbox SET sent = ?2, ts = ?3 WHERE key = ?1", params![key, now.0, ts]).map(drop)
+            db.execute(sql, params![key, now.0, ts]).map(drop)
+        })
+        .await
+    }
+
+    /// Puts messages in anew that were lost, and that may be in Slack all the same: each is looked for there before it is sent.
+    pub async fn owe_again(&self, owner: &OutboxOwner, drafts: Vec<OutboxDraft>) -> Result<(), StoreError> {
+        let now = self.clock().now();
+        self.write(owner.database(), move |db| {
+            for draft in &drafts {
+                enqueue(db, draft, now)?;
+                db.execute("UPDATE outbox SET attempts = max(attempts, 1) WHERE key = ?1", params![draft.key])?;
+            }
+            Ok(())
         })
         .await
     }

@@ -53,6 +53,21 @@ pub(super) fn open(folder: &Path, database: &Database) -> Result<Connection, Sto
     Ok(connection)
 }
 
+/// Whether a database has this version's schema.
+pub(super) fn check_current(path: &Path, connection: &Connection, database: &Database) -> Result<(), StoreError> {
+    let known = match database {
+        Database::Central => CENTRAL.len(),
+        Database::Session(_) => SESSION.len(),
+    };
+    let known = i64::try_from(known).unwrap_or(i64::MAX);
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(|error| store_error(path, &error))?;
+    match found.cmp(&known) {
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(StoreError::TooNew { path: path.to_owned(), found, known }),
+        std::cmp::Ordering::Less => Err(StoreError::TooOld { path: path.to_owned(), found, known }),
+    }
+}
+
 /// Whether nothing can be written beside the database.
 pub(super) fn is_full(path: &Path) -> bool {
     let probe = path.with_extension("probe");

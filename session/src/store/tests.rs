@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::{central::Work, *};
 use crate::{
-    AgentActivity, ChannelId, Event, ManualClock, MessageTs, Person, Prompt, PromptId, RepoName, SandboxId, SessionId, SlackUserId, TeamId,
-    ThreadKey, Timestamp, TurnId,
+    AgentActivity, ChannelId, Event, ManualClock, MessageTs, Person, Prompt, PromptId, RepoName, SandboxId, SentBy, SessionId, SlackUserId,
+    TeamId, ThreadKey, Timestamp, TurnId,
 };
 
 struct Bench {
@@ -174,7 +174,7 @@ async fn events_cursor_and_outbox_are_one_transaction_and_survive_a_restart() {
     store.begin_send(&owner, OutboxLane::Posts).await.unwrap().unwrap();
     let ts = MessageTs::parse("2.2").unwrap();
     assert_eq!(store.sent_at(&owner, "final:1".into()).await.unwrap(), None);
-    store.sent(&owner, "final:1".into(), Some(ts.clone())).await.unwrap();
+    store.sent(&owner, "final:1".into(), Some(ts.clone()), SentBy::Answer).await.unwrap();
     assert!(store.sent_at(&owner, "final:1".into()).await.unwrap().is_some());
     assert_eq!(store.begin_send(&owner, OutboxLane::Posts).await.unwrap(), None);
     assert_eq!(store.message_of(&owner, "final:1".into()).await.unwrap(), Some(ts));
@@ -192,7 +192,7 @@ async fn of_the_changes_to_a_message_the_newest_is_made_once_the_message_is_ther
     assert_eq!(store.next_due(&owner, OutboxLane::Changes).await.unwrap(), None);
     assert_eq!(begin(OutboxLane::Posts).await.unwrap().key, "notice:1");
     let ts = MessageTs::parse("2.2").unwrap();
-    store.sent(&owner, "notice:1".into(), Some(ts.clone())).await.unwrap();
+    store.sent(&owner, "notice:1".into(), Some(ts.clone()), SentBy::Answer).await.unwrap();
 
     let early = begin(OutboxLane::Changes).await.unwrap();
     assert_eq!((&early.body, &early.ts), (&json!({"text": "first in line"}), &Some(ts)));
@@ -248,7 +248,7 @@ async fn a_file_that_waits_keeps_nothing_behind_it_waiting() {
     bench.clock.advance(Duration::from_secs(61));
     assert_eq!(begun().await.unwrap(), ("f".to_owned(), json!({"of": "f", "upload": "F1"})));
     assert_eq!(bench.store.sending(&owner, "f".into()).await.unwrap(), Some(Sending::Owed));
-    bench.store.sent(&owner, "f".into(), None).await.unwrap();
+    bench.store.sent(&owner, "f".into(), None, SentBy::Answer).await.unwrap();
     assert_eq!(bench.store.sending(&owner, "f".into()).await.unwrap(), Some(Sending::Sent));
     assert_eq!(bench.store.next_due(&owner, OutboxLane::Posts).await.unwrap(), Some(bench.clock.now() + Duration::from_secs(29)));
     bench.store.cannot_send(&owner, "m1".into(), "gone".into()).await.unwrap();
