@@ -14,6 +14,7 @@ use longshore_slack::{BotIdentity, SlackClient, SlackError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    backup::Restored,
     config::Config,
     conversation::{Conversations, Easel},
     dispatch::Threads,
@@ -73,6 +74,7 @@ pub struct App {
     pub warmups: Warmups,
     pub channels: ChannelNames,
     pub acknowledged: Arc<Acknowledged>,
+    pub restored: Restored,
 }
 
 impl App {

@@ -1,6 +1,7 @@
 //! `longshore`: the service, and what an operator needs around it.
 
 mod app;
+mod backup;
 mod catch_up;
 mod config;
 mod conversation;
@@ -21,6 +22,7 @@ mod sandboxes;
 mod serve;
 mod snapshots;
 mod storage;
+mod story;
 mod thread;
 mod tools;
 mod warmup;
@@ -32,6 +34,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use images::command::ImagesArgs;
 use longshore_classifier::{EvaluateOptions, Field, evaluate, lessons};
 use longshore_session::Store;
+use story::SessionArgs;
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// A hosted coding agent that lives in Slack.
@@ -63,6 +66,12 @@ enum Verb {
     Init(init::InitArgs),
     /// Show the running service's images and their builds, or have one built
     Images(ImagesVerb),
+    /// Show what happened in a session
+    Session(SessionVerb),
+    /// Copy the data folder into a new folder, also while the service runs
+    Backup(BackupArgs),
+    /// Make the data folder of a backup, where there is none
+    Restore(RestoreArgs),
     /// Measure how well repositories are worked out, over labelled requests; or show what was learnt
     Classify(ClassifyArgs),
 }
@@ -73,7 +82,7 @@ const LAST_MOMENT: Duration = Duration::from_millis(500);
 #[derive(Args)]
 struct ConfigArg {
     /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = "longshore.toml", env = "LONGSHORE_CONFIG")]
+    #[arg(long, value_name = "FILE", default_value = "longshore.toml", env = "LONGSHORE_CONFIG", global = true)]
     config: PathBuf,
 }
 
@@ -83,6 +92,30 @@ struct ImagesVerb {
     config: ConfigArg,
     #[command(flatten)]
     images: ImagesArgs,
+}
+
+#[derive(Args)]
+struct SessionVerb {
+    #[command(flatten)]
+    config: ConfigArg,
+    #[command(flatten)]
+    session: SessionArgs,
+}
+
+#[derive(Args)]
+struct BackupArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// A folder that is not there yet, or empty
+    folder: PathBuf,
+}
+
+#[derive(Args)]
+struct RestoreArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The folder that `longshore backup` made
+    backup: PathBuf,
 }
 
 #[derive(Args)]
@@ -148,6 +181,15 @@ async fn run(command: Verb) -> Result<ExitCode> {
         Verb::Init(args) => init::init(args).await,
         Verb::Images(ImagesVerb { config, images }) => {
             images::command::images(&config::Config::read(&config.config)?, images).await.map(|()| ExitCode::SUCCESS)
+        }
+        Verb::Session(SessionVerb { config, session }) => {
+            story::session(&config::Config::read(&config.config)?, session).map(|()| ExitCode::SUCCESS)
+        }
+        Verb::Backup(BackupArgs { config, folder }) => {
+            backup::back_up(&config::Config::read(&config.config)?.data, &folder).map(|()| ExitCode::SUCCESS)
+        }
+        Verb::Restore(RestoreArgs { config, backup }) => {
+            backup::restore::restore(&backup, &config::Config::read(&config.config)?.data).map(|()| ExitCode::SUCCESS)
         }
         Verb::Classify(args) => classify(args).await.map(|()| ExitCode::SUCCESS),
     }

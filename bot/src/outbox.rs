@@ -14,9 +14,11 @@ use tokio::{
     task::JoinSet,
 };
 
+use tracing::Instrument;
+
 pub use self::file::{Content, FileToSend, OwedFile, forget, spool};
 
-use crate::{app::App, conversation::Note};
+use crate::{app::App, backup::Before, conversation::Note};
 
 /// Nudges that may wait. One that finds no room is not needed: the regular round finds the message.
 const NUDGES: usize = 1024;
@@ -125,10 +127,15 @@ pub async fn run(app: Arc<App>, mut nudged: mpsc::Receiver<OutboxOwner>) {
                     let (app, (owner, lane)) = (Arc::clone(&app), entry.key().clone());
                     let nudge = Arc::new(Notify::new());
                     entry.insert(Busy { again: Again::No, nudge: Arc::clone(&nudge) });
-                    draining.spawn(async move {
+                    let span = match &owner {
+                        OutboxOwner::Session(session) => tracing::info_span!("outbox", %session),
+                        OutboxOwner::Service => tracing::info_span!("outbox"),
+                    };
+                    let task = async move {
                         drain(&app, &owner, lane, &nudge).await;
                         (owner, lane)
-                    });
+                    };
+                    draining.spawn(task.instrument(span));
                 }
             }
         }
@@ -210,10 +217,13 @@ async fn post_now(app: &App, owner: &OutboxOwner) -> Result<Option<Duration>, St
     while let Some(row) = app.store.begin_send(owner, OutboxLane::Posts).await? {
         fault_point!("outbox", row.kind, "claimed");
         match send(app, owner, &row).await {
-            Ok(ts) => {
+            Ok((ts, by)) => {
                 sent_any = true;
                 fault_point!("outbox", row.kind, "sent");
-                app.store.sent(owner, row.key.clone(), ts.clone(), SentBy::Answer).await?;
+                if by == SentBy::Reconciled {
+                    tracing::info!(key = row.key, "a message whose sending had no answer is in its thread");
+                }
+                app.store.sent(owner, row.key.clone(), ts.clone(), by).await?;
                 fault_point!("outbox", row.kind, "stored");
                 forget_file(app, &row).await;
                 if let OutboxOwner::Session(session) = owner {
@@ -288,20 +298,20 @@ async fn forget_file(app: &App, row: &OutboxRow) {
     }
 }
 
-async fn send(app: &App, owner: &OutboxOwner, row: &OutboxRow) -> Result<Option<MessageTs>, SlackError> {
+async fn send(app: &App, owner: &OutboxOwner, row: &OutboxRow) -> Result<(Option<MessageTs>, SentBy), SlackError> {
     let unreadable = |error: serde_json::Error| {
         tracing::error!(key = row.key, %error, "a stored message cannot be read");
         SlackError::Refused { method: "chat.postMessage", code: "unreadable".to_owned(), hint: None }
     };
     if let Some(owed) = OwedFile::of(row) {
-        return file::send(app, owner, row, &owed.map_err(unreadable)?).await;
+        return Ok((file::send(app, owner, row, &owed.map_err(unreadable)?).await?, SentBy::Answer));
     }
     let owed: Owed = serde_json::from_value(row.body.clone()).map_err(unreadable)?;
-    match send_to_thread(app, row, &owed).await {
+    match send_to_thread(app, owner, row, &owed).await {
         Err(error) => match (error.closed_place(), &owed.asker) {
             (Some(why), Some(asker)) => {
                 tracing::warn!(key = row.key, %error, "a thread is closed to the bot; its asker is told in private");
-                send_in_private(app, row, &owed, asker, why).await
+                send_in_private(app, (owner, row), &owed, asker, why).await
             }
             _ => Err(error),
         },
@@ -309,29 +319,60 @@ async fn send(app: &App, owner: &OutboxOwner, row: &OutboxRow) -> Result<Option<
     }
 }
 
-async fn send_to_thread(app: &App, row: &OutboxRow, owed: &Owed) -> Result<Option<MessageTs>, SlackError> {
-    // A send that was begun before may have got through: look before posting again.
-    if row.attempts > 0
-        && !fault_without!("outbox-reconciliation")
-        && let Some(thread) = &owed.thread
-        && let Some(ts) = app.slack.find_by_metadata(&owed.channel, thread, &row.key).await?
-    {
-        return Ok(Some(ts));
-    }
-    let to = PostTo { channel: owed.channel.clone(), thread: owed.thread.clone() };
-    let posted = app.slack.post_message(&to, &owed.message, Some(&Metadata::keyed(METADATA_TYPE, &row.key))).await?;
-    Ok(Some(posted.ts))
+/// What makes sure that a message is posted once.
+struct Once {
+    /// Goes along as metadata.
+    key: String,
+    look: Look,
 }
 
-async fn send_in_private(app: &App, row: &OutboxRow, owed: &Owed, asker: &SlackUserId, why: &str) -> Result<Option<MessageTs>, SlackError> {
-    let channel = app.slack.direct_message(asker).await?;
-    if row.attempts > 0
-        && let Some(ts) = app.slack.find_in_channel(&channel, &row.key).await?
+/// Whether a message may be in Slack already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    First,
+    No,
+}
+
+/// A send that was begun before may have got through: it is looked for before it is posted again.
+fn once(app: &App, owner: &OutboxOwner, row: &OutboxRow) -> Once {
+    let begun = if row.attempts > 0 { Look::First } else { Look::No };
+    match app.restored.before(owner, &row.key) {
+        Before::Nothing => Once { key: row.key.clone(), look: begun },
+        Before::MaybeSent => Once { key: row.key.clone(), look: Look::First },
+        Before::Renamed(key) => Once { key, look: begun },
+    }
+}
+
+async fn send_to_thread(app: &App, owner: &OutboxOwner, row: &OutboxRow, owed: &Owed) -> Result<(Option<MessageTs>, SentBy), SlackError> {
+    let Once { key, look } = once(app, owner, row);
+    if look == Look::First
+        && !fault_without!("outbox-reconciliation")
+        && let Some(thread) = &owed.thread
+        && let Some(ts) = app.slack.find_by_metadata(&owed.channel, thread, &key).await?
     {
-        return Ok(Some(ts));
+        return Ok((Some(ts), SentBy::Reconciled));
+    }
+    let to = PostTo { channel: owed.channel.clone(), thread: owed.thread.clone() };
+    let posted = app.slack.post_message(&to, &owed.message, Some(&Metadata::keyed(METADATA_TYPE, &key))).await?;
+    Ok((Some(posted.ts), SentBy::Answer))
+}
+
+async fn send_in_private(
+    app: &App,
+    (owner, row): (&OutboxOwner, &OutboxRow),
+    owed: &Owed,
+    asker: &SlackUserId,
+    why: &str,
+) -> Result<(Option<MessageTs>, SentBy), SlackError> {
+    let channel = app.slack.direct_message(asker).await?;
+    let Once { key, look } = once(app, owner, row);
+    if look == Look::First
+        && let Some(ts) = app.slack.find_in_channel(&channel, &key).await?
+    {
+        return Ok((Some(ts), SentBy::Reconciled));
     }
     let detour = Detour { message: owed.message.clone(), why: why.to_owned(), channel: owed.channel.to_string() };
     let to = PostTo { channel, thread: None };
-    let posted = app.slack.post_message(&to, &detour.render(), Some(&Metadata::keyed(METADATA_TYPE, &row.key))).await?;
-    Ok(Some(posted.ts))
+    let posted = app.slack.post_message(&to, &detour.render(), Some(&Metadata::keyed(METADATA_TYPE, &key))).await?;
+    Ok((Some(posted.ts), SentBy::Answer))
 }

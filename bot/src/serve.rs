@@ -28,6 +28,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     app::{App, ChannelNames, People},
+    backup::Restored,
     catch_up,
     config::{Config, SlackMode},
     conversation::{self, Conversations, Easel},
@@ -100,6 +101,7 @@ async fn start(file: &Path, shutdown: &CancellationToken, tasks: &TaskTracker) -
     let model_key = model_key(&config);
     let github = github(&config, Arc::clone(&clock))?;
     let store = Store::open(&config.data, Arc::clone(&clock))?;
+    let restored = Restored::read(&config.data)?;
     let docker = Arc::new(DockerEngine::connect(docker_config(&config)?).await?);
     let engine: Arc<dyn Engine> = Arc::clone(&docker) as Arc<dyn Engine>;
     let bot = slack.auth_test().await.context("Slack does not take the bot token (`longshore doctor` says more)")?;
@@ -153,6 +155,7 @@ async fn start(file: &Path, shutdown: &CancellationToken, tasks: &TaskTracker) -
         warmups: Warmups::new(vec![Arc::clone(&record) as Arc<dyn Warmth>, Arc::new(head)]),
         channels: ChannelNames::default(),
         acknowledged: Arc::clone(&acknowledged),
+        restored,
         config,
     });
 

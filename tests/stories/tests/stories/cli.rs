@@ -28,6 +28,9 @@ async fn help_says_what_there_is() {
                 it
       init      Propose a repository's manifest, prove it by a build, and write it
       images    Show the running service's images and their builds, or have one built
+      session   Show what happened in a session
+      backup    Copy the data folder into a new folder, also while the service runs
+      restore   Make the data folder of a backup, where there is none
       classify  Measure how well repositories are worked out, over labelled requests; or show what was
                 learnt
       help      Print this message or the help of the given subcommand(s)

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails a test")]
 
 mod asking;
+mod backing_up;
 mod bad_agent;
 mod bad_configuration;
 mod bad_disk;
