@@ -19,9 +19,12 @@ use crate::{
     conversation::{Conversations, Easel},
     dispatch::Threads,
     gate::{Gates, Rules},
+    health::Health,
     home::Homes,
     images::{Images, collect::Collector},
     intake::Acknowledged,
+    ledger::{Routed, Survey},
+    metrics::Metrics,
     outbox::Outbox,
     overview::Pulls,
     pool::Pool,
@@ -74,7 +77,12 @@ pub struct App {
     pub warmups: Warmups,
     pub channels: ChannelNames,
     pub acknowledged: Arc<Acknowledged>,
+    /// What is owed, as it was found last.
+    pub survey: Survey,
+    pub routed: Arc<Routed>,
     pub restored: Restored,
+    pub health: Health,
+    pub metrics: Metrics,
 }
 
 impl App {

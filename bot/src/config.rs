@@ -217,6 +217,8 @@ pub struct HttpSection {
     pub public_url: Option<String>,
     /// Scripts that read sessions show the token in this variable. Where it is empty, sessions are not served.
     pub api_token_env: String,
+    /// Whoever shows the token in this variable reads `/metrics`, and nothing else. The API's token does as well.
+    pub metrics_token_env: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -484,7 +486,12 @@ impl HttpSection {
 
 impl Default for HttpSection {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8787)), public_url: None, api_token_env: String::new() }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8787)),
+            public_url: None,
+            api_token_env: String::new(),
+            metrics_token_env: String::new(),
+        }
     }
 }
 

@@ -8,10 +8,13 @@ mod conversation;
 mod dispatch;
 mod doctor;
 mod gate;
+mod health;
 mod home;
 mod images;
 mod init;
 mod intake;
+mod ledger;
+mod metrics;
 mod outbox;
 mod overview;
 mod pool;
@@ -32,6 +35,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use images::command::ImagesArgs;
+use ledger::command::LedgerArgs;
 use longshore_classifier::{EvaluateOptions, Field, evaluate, lessons};
 use longshore_session::Store;
 use story::SessionArgs;
@@ -66,6 +70,8 @@ enum Verb {
     Init(init::InitArgs),
     /// Show the running service's images and their builds, or have one built
     Images(ImagesVerb),
+    /// List the prompts that were accepted, and how far the final message of each is
+    Ledger(LedgerVerb),
     /// Show what happened in a session
     Session(SessionVerb),
     /// Copy the data folder into a new folder, also while the service runs
@@ -92,6 +98,14 @@ struct ImagesVerb {
     config: ConfigArg,
     #[command(flatten)]
     images: ImagesArgs,
+}
+
+#[derive(Args)]
+struct LedgerVerb {
+    #[command(flatten)]
+    config: ConfigArg,
+    #[command(flatten)]
+    ledger: LedgerArgs,
 }
 
 #[derive(Args)]
@@ -182,6 +196,9 @@ async fn run(command: Verb) -> Result<ExitCode> {
         Verb::Images(ImagesVerb { config, images }) => {
             images::command::images(&config::Config::read(&config.config)?, images).await.map(|()| ExitCode::SUCCESS)
         }
+        Verb::Ledger(LedgerVerb { config, ledger }) => {
+            ledger::command::ledger(&config::Config::read(&config.config)?, &ledger).map(|()| ExitCode::SUCCESS)
+        }
         Verb::Session(SessionVerb { config, session }) => {
             story::session(&config::Config::read(&config.config)?, session).map(|()| ExitCode::SUCCESS)
         }
@@ -240,7 +257,7 @@ fn start_log(format: LogFormat, usual: &str) {
             filter = filter.add_directive(directive);
         }
     }
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(metrics::LogCounter);
     match format {
         LogFormat::Text => registry.with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr)).init(),
         LogFormat::Json => registry.with(tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr)).init(),

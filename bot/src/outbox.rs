@@ -18,7 +18,7 @@ use tracing::Instrument;
 
 pub use self::file::{Content, FileToSend, OwedFile, forget, spool};
 
-use crate::{app::App, backup::Before, conversation::Note};
+use crate::{app::App, backup::Before, conversation::Note, metrics::Source};
 
 /// Nudges that may wait. One that finds no room is not needed: the regular round finds the message.
 const NUDGES: usize = 1024;
@@ -225,18 +225,21 @@ async fn post_now(app: &App, owner: &OutboxOwner) -> Result<Option<Duration>, St
                 }
                 app.store.sent(owner, row.key.clone(), ts.clone(), by).await?;
                 fault_point!("outbox", row.kind, "stored");
+                app.metrics.sent(by);
                 forget_file(app, &row).await;
                 if let OutboxOwner::Session(session) = owner {
                     app.conversations.note(session, Note::Sent { key: row.key, at: app.clock.now() });
                 }
             }
             Err(SlackError::Refused { method, code, hint }) => {
+                app.metrics.error(Source::Slack, "refused");
                 // Slack will say the same next time; the message is kept with the reason.
                 tracing::error!(?owner, key = row.key, method, code, hint, "Slack refuses a message for good");
                 app.store.cannot_send(owner, row.key.clone(), code).await?;
                 forget_file(app, &row).await;
             }
             Err(error) => {
+                app.metrics.slack_error(&error);
                 let delay = match &error {
                     SlackError::RateLimited { retry_after, .. } => *retry_after,
                     _ => (FIRST_DELAY * 2u32.saturating_pow(row.attempts.min(6))).min(LONGEST_DELAY),
@@ -268,6 +271,7 @@ async fn change_now(app: &App, owner: &OutboxOwner) -> Result<Option<Duration>, 
                 app.store.cannot_send(owner, row.key, code).await?;
             }
             Err(error) => {
+                app.metrics.slack_error(&error);
                 let delay = match &error {
                     SlackError::RateLimited { retry_after, .. } => *retry_after,
                     _ => CHANGE_DELAY,

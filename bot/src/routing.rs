@@ -42,8 +42,10 @@ pub fn route(app: &Arc<App>, ask: Ask) {
     let app = Arc::clone(app);
     let span = tracing::info_span!("route", prompt = %ask.prompt.id);
     let tracked = app.tasks.clone();
+    let routing = app.routed.begin(&ask.prompt.id);
     tracked.spawn(
         async move {
+            let _routing = routing;
             tokio::select! {
                 // The ask is stored; the next start routes it.
                 () = app.shutdown.cancelled() => {}
@@ -190,6 +192,19 @@ async fn ask_for_repository(app: &Arc<App>, mut ask: Ask, decision: &Decision, p
     tell(app, &ask, "picker", picker.render()).await
 }
 
+/// Routes once more what nobody is routing: the service was killed, or something broke off. A prompt whose picker was never asked for is one of them.
+pub async fn take_up(app: &Arc<App>, asks: impl IntoIterator<Item = Ask>) -> Result<()> {
+    for ask in asks {
+        match ask.state {
+            AskState::Routing => route(app, ask),
+            // The picker stands in the thread, or is on its way there.
+            AskState::Picking if app.store.sending(&OutboxOwner::Service, key_of(&ask, "picker")).await?.is_some() => {}
+            AskState::Picking => route(app, Ask { state: AskState::Routing, ..ask }),
+        }
+    }
+    Ok(())
+}
+
 /// Ends a prompt that becomes no turn, with its final message.
 pub async fn end(app: &Arc<App>, ask: &Ask, message: Message) -> Result<()> {
     tell(app, ask, "final", message).await?;
@@ -221,7 +236,11 @@ async fn tell(app: &Arc<App>, ask: &Ask, kind: &'static str, message: Message) -
         message,
         asker: Some(ask.prompt.author.slack_user.clone()),
     };
-    app.store.enqueue(&OutboxOwner::Service, owed.draft(kind, key_of(ask, kind))?).await?;
+    let mut draft = owed.draft(kind, key_of(ask, kind))?;
+    // For the ledger: the ask itself goes.
+    draft.body["received"] = serde_json::json!(ask.prompt.received);
+    draft.body["ended"] = serde_json::json!(app.clock.now());
+    app.store.enqueue(&OutboxOwner::Service, draft).await?;
     app.outbox.nudge(OutboxOwner::Service);
     Ok(())
 }

@@ -89,6 +89,7 @@ impl Sandboxes {
     /// Lets a session's sandbox in: its repository, its branch, the model, the tools.
     pub fn admit_session(&self, id: &SandboxId, session: &SessionId, manifest: &RepositoryManifest) {
         let mut pass = Pass::nothing(id.clone());
+        pass.session = Some(session.clone());
         pass.fetch = vec![manifest.repository.clone()];
         pass.push = Some(PushRule { repo: manifest.repository.clone(), branch: session.branch() });
         pass.egress = egress(manifest);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use longshore_api::{Api, ApiToken, Asked, Builds, Disk, PageKeys, Reported, Told};
+use longshore_api::{Api, ApiToken, Asked, Asking, Builds, Disk, PageKeys, Reported, Told};
 use longshore_classifier::{Classifier, RoutingRules};
 use longshore_gateway::{EgressRule, Gateway, GatewayConfig, GatewayParts, GitUpstream, LlmUpstream, Unlimited};
 use longshore_github::{ConfigError, GitHub, GitHubConfig};
@@ -17,7 +17,7 @@ use longshore_sandbox::{
     DockerConfig, DockerEngine, Engine, ImageBuilder, ImageConfig, ImageRef, Namespace, RegistryConfig, RegistryCredentials, Transport,
 };
 use longshore_scheduler::{CronExpression, Job, run_jobs};
-use longshore_session::{AskState, Clock, RepoName, RepositoryManifest, SandboxLimits, Store, SystemClock, fault_point};
+use longshore_session::{Clock, RepoName, RepositoryManifest, SandboxLimits, Store, SystemClock, fault_point};
 use longshore_slack::{AppToken, BotToken, Inbox, SigningSecret, SlackClient, SlackConfig, SlackHttpConfig, SocketMode, http_router};
 use tokio::{
     net::TcpListener,
@@ -34,6 +34,7 @@ use crate::{
     conversation::{self, Conversations, Easel},
     dispatch,
     gate::{AgentGate, Gates, Rules},
+    health::{self, Health, Part},
     home::{self, Homes},
     images,
     images::{
@@ -41,6 +42,8 @@ use crate::{
         collect::{self, Collector},
     },
     intake::{Acknowledged, StoreInbox},
+    ledger::{self, Survey},
+    metrics::{self, Metrics},
     outbox::{self, Outbox},
     overview::Pulls,
     pool::{self, Pool},
@@ -155,14 +158,17 @@ async fn start(file: &Path, shutdown: &CancellationToken, tasks: &TaskTracker) -
         warmups: Warmups::new(vec![Arc::clone(&record) as Arc<dyn Warmth>, Arc::new(head)]),
         channels: ChannelNames::default(),
         acknowledged: Arc::clone(&acknowledged),
+        survey: Survey::default(),
+        routed: Arc::default(),
         restored,
+        health: Health::default(),
+        metrics: Metrics::default(),
         config,
     });
 
     // The gateway first: sandboxes that outlived the last service are waiting for it.
     readmit(&app).await?;
     serve_gateway(&app, model_key).await?;
-    let (ready, not_ready) = watch::channel(vec!["starting".to_owned()]);
     let arrived = Arc::new(Notify::new());
     let inbox: Arc<StoreInbox> = Arc::new(StoreInbox {
         store: store.clone(),
@@ -173,7 +179,7 @@ async fn start(file: &Path, shutdown: &CancellationToken, tasks: &TaskTracker) -
         unstored: Unstored::default(),
     });
     let missed = catch_up::before_start(&app).await;
-    serve_http(&app, Arc::clone(&inbox), not_ready, record).await?;
+    serve_http(&app, Arc::clone(&inbox), record).await?;
 
     store.release_deliveries().await?;
     fault_point!("start.released.after");
@@ -191,6 +197,7 @@ async fn start(file: &Path, shutdown: &CancellationToken, tasks: &TaskTracker) -
     app.tasks.spawn(room::tell(Arc::clone(&app)));
     app.tasks.spawn(pool::keep(Arc::clone(&app)));
     app.tasks.spawn(pool::hear(Arc::clone(&app), signals));
+    app.tasks.spawn(ledger::keep(Arc::clone(&app)));
     app.tasks.spawn(run_jobs(jobs(&app)?, Arc::clone(&clock), shutdown.clone()));
     for repo in app.manifests.keys() {
         let (app, repo) = (Arc::clone(&app), repo.clone());
@@ -200,13 +207,13 @@ async fn start(file: &Path, shutdown: &CancellationToken, tasks: &TaskTracker) -
     let socket = match app.config.slack.mode {
         SlackMode::Socket => {
             let socket = SocketMode::start(slack_config, Arc::clone(&inbox) as Arc<dyn Inbox>, clock, shutdown.clone()).await?;
+            app.health.ill(Part::Slack, NO_SOCKET);
             let connected = socket.connected();
-            app.tasks.spawn(follow_socket(connected.clone(), ready, shutdown.clone()));
+            app.tasks.spawn(follow_socket(Arc::clone(&app), connected.clone()));
             app.tasks.spawn(catch_up::follow(Arc::clone(&app), inbox, connected, missed));
             Some(socket)
         }
         SlackMode::Http => {
-            ready.send_replace(Vec::new());
             if let Some(missed) = missed {
                 let app = Arc::clone(&app);
                 let shutdown = app.shutdown.clone();
@@ -215,6 +222,7 @@ async fn start(file: &Path, shutdown: &CancellationToken, tasks: &TaskTracker) -
             None
         }
     };
+    app.health.well(Part::Service);
     tracing::info!(http = %app.config.http.listen, "longshore is serving");
     Ok(socket)
 }
@@ -430,18 +438,31 @@ pub async fn open_gateway(gateway: Gateway, address: SocketAddr, tasks: &TaskTra
     Ok(())
 }
 
-async fn serve_http(
-    app: &Arc<App>,
-    inbox: Arc<StoreInbox>,
-    not_ready: watch::Receiver<Vec<String>>,
-    record: Arc<warmup::Record>,
-) -> Result<()> {
+async fn serve_http(app: &Arc<App>, inbox: Arc<StoreInbox>, record: Arc<warmup::Record>) -> Result<()> {
     let section = &app.config.http;
-    let token = if section.api_token_env.is_empty() {
-        None
-    } else {
-        Some(ApiToken::new(app.config.secret("http", "api_token_env", &section.api_token_env)?))
+    let token = |key: &str, variable: &str| -> Result<Option<ApiToken>> {
+        if variable.is_empty() { Ok(None) } else { Ok(Some(ApiToken::new(app.config.secret("http", key, variable)?))) }
     };
+    let metrics_token = token("metrics_token_env", &section.metrics_token_env)?;
+    let token = token("api_token_env", &section.api_token_env)?;
+    let asked = Arc::downgrade(app);
+    let not_ready = Asking::new(move || {
+        let app = asked.upgrade();
+        async move {
+            match app {
+                Some(app) => health::not_ready(&app).await,
+                None => vec!["stopping".to_owned()],
+            }
+        }
+    });
+    let asked = Arc::downgrade(app);
+    let metrics = Asking::new(move || {
+        let app = asked.upgrade();
+        async move {
+            let app = app.context("stopping").map_err(|error| error.to_string())?;
+            metrics::scrape(&app).await.map_err(|error| format!("{error:#}"))
+        }
+    });
     let warmups = Reported::new(move || serde_json::to_value(record.latest()).unwrap_or_default());
     let pooling = Arc::clone(app);
     let pool = Reported::new(move || serde_json::json!({ "wanted": pooling.pool.targets(), "held": pooling.pool.held() }));
@@ -461,7 +482,19 @@ async fn serve_http(
             }
         }
     });
-    let mut router = longshore_api::router(Api { store: app.store.clone(), token, pages, not_ready, warmups, pool, typing, builds, disk });
+    let mut router = longshore_api::router(Api {
+        store: app.store.clone(),
+        token,
+        metrics_token,
+        pages,
+        not_ready,
+        metrics,
+        warmups,
+        pool,
+        typing,
+        builds,
+        disk,
+    });
     if app.config.slack.mode == SlackMode::Http {
         let section = &app.config.slack;
         let secret = app.config.secret("slack", "signing_secret_env", &section.signing_secret_env)?;
@@ -527,13 +560,7 @@ async fn take_up(app: &Arc<App>) -> Result<()> {
     }
     // A service that was away may have missed its hour.
     routing::expire_pickers(app).await?;
-    for ask in app.store.asks().await? {
-        match ask.state {
-            AskState::Routing => routing::route(app, ask),
-            // The picker stands in the thread.
-            AskState::Picking => {}
-        }
-    }
+    routing::take_up(app, app.store.asks().await?).await?;
     Ok(())
 }
 
@@ -570,12 +597,18 @@ async fn tidy_snapshots(app: &App) {
     }
 }
 
-async fn follow_socket(mut connected: watch::Receiver<usize>, ready: watch::Sender<Vec<String>>, shutdown: CancellationToken) {
+const NO_SOCKET: &str = "no Socket Mode connection to Slack";
+
+async fn follow_socket(app: Arc<App>, mut connected: watch::Receiver<usize>) {
     loop {
         let open = *connected.borrow_and_update();
-        ready.send_replace(if open > 0 { Vec::new() } else { vec!["no Socket Mode connection to Slack".to_owned()] });
+        if open > 0 {
+            app.health.well(Part::Slack);
+        } else {
+            app.health.ill(Part::Slack, NO_SOCKET);
+        }
         tokio::select! {
-            () = shutdown.cancelled() => return,
+            () = app.shutdown.cancelled() => return app.health.ill(Part::Service, "stopping"),
             changed = connected.changed() => if changed.is_err() { return },
         }
     }

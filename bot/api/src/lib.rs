@@ -4,13 +4,16 @@ mod builds;
 mod disk;
 mod page;
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use axum::{
     Json, Router,
     body::Bytes,
     extract::{Path, Query, State},
-    http::{HeaderMap, StatusCode, header::AUTHORIZATION},
+    http::{
+        HeaderMap, StatusCode,
+        header::{AUTHORIZATION, CONTENT_TYPE},
+    },
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -18,7 +21,6 @@ use longshore_session::{ChannelId, Event, RepoName, SessionId, SessionRecord, Sl
 use serde::Deserialize;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
-use tokio::sync::watch;
 
 pub use builds::{Asked, Builds};
 pub use disk::{Collect, Disk};
@@ -37,8 +39,12 @@ pub struct Api {
     pub token: Option<ApiToken>,
     /// Make the links to sessions' pages.
     pub pages: PageKeys,
-    /// What keeps the service from taking mentions; empty when nothing does.
-    pub not_ready: watch::Receiver<Vec<String>>,
+    /// Whoever shows it reads the metrics, and nothing else.
+    pub metrics_token: Option<ApiToken>,
+    /// What keeps the service from its work, looked at when it is asked for; empty when nothing does.
+    pub not_ready: Asking<Vec<String>>,
+    /// The text of the metrics, or why there is none.
+    pub metrics: Asking<Result<String, String>>,
     /// The latest warm-up signals, newest first.
     pub warmups: Reported,
     /// What the warm pool is about, as an object.
@@ -62,6 +68,27 @@ impl Reported {
 impl std::fmt::Debug for Reported {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Reported(…)")
+    }
+}
+
+/// What somebody else finds out when it is asked for.
+pub struct Asking<T>(Arc<dyn Fn() -> Pin<Box<dyn Future<Output = T> + Send>> + Send + Sync>);
+
+impl<T> Asking<T> {
+    pub fn new<F: Future<Output = T> + Send + 'static>(ask: impl Fn() -> F + Send + Sync + 'static) -> Self {
+        Self(Arc::new(move || Box::pin(ask())))
+    }
+}
+
+impl<T> Clone for Asking<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> std::fmt::Debug for Asking<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Asking(…)")
     }
 }
 
@@ -115,6 +142,7 @@ pub fn router(api: Api) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
         .route("/sessions/{id}", get(page::page))
         .route("/sessions.css", get(page::style))
         .route("/v1/images", get(images))
@@ -163,20 +191,35 @@ impl IntoResponse for Refusal {
 
 impl Api {
     fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
-        match (&self.token, shown) {
-            (Some(token), Some(shown)) if bool::from(token.0.as_bytes().ct_eq(shown.as_bytes())) => Ok(()),
-            _ => Err(Refusal::Unauthorized),
-        }
+        if shows(headers, self.token.as_ref()) { Ok(()) } else { Err(Refusal::Unauthorized) }
     }
 }
 
+fn shows(headers: &HeaderMap, token: Option<&ApiToken>) -> bool {
+    let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
+    token.zip(shown).is_some_and(|(token, shown)| bool::from(token.0.as_bytes().ct_eq(shown.as_bytes())))
+}
+
 async fn readyz(State(api): State<Api>) -> Response {
-    let reasons = api.not_ready.borrow().clone();
+    let reasons = (api.not_ready.0)().await;
     if reasons.is_empty() {
         return (StatusCode::OK, "ready").into_response();
     }
     (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n")).into_response()
+}
+
+/// For Prometheus. The figures tell how much work there is, so they are not for everybody who reaches the listener.
+async fn metrics(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Refusal> {
+    if !shows(&headers, api.metrics_token.as_ref()) {
+        api.admit(&headers)?;
+    }
+    match (api.metrics.0)().await {
+        Ok(text) => Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()),
+        Err(error) => {
+            tracing::error!(error, "the metrics cannot be gathered");
+            Ok((StatusCode::SERVICE_UNAVAILABLE, "the metrics cannot be gathered now; the log says why").into_response())
+        }
+    }
 }
 
 /// What is known of each repository's image, and what images take: what `/agent repos` shows, for scripts.
@@ -300,16 +343,34 @@ mod tests {
         })
     }
 
+    /// An API that has nothing to tell.
+    fn api(store: Store) -> Api {
+        Api {
+            store,
+            token: None,
+            metrics_token: Some(ApiToken::new("m")),
+            pages: PageKeys::new(|session| format!("key of {session}")),
+            not_ready: Asking::new(|| std::future::ready(Vec::new())),
+            metrics: Asking::new(|| std::future::ready(Ok("longshore_up 1\n".to_owned()))),
+            warmups: Reported::new(|| json!([])),
+            pool: Reported::new(|| json!({})),
+            typing: Told::new(|_| Ok(())),
+            disk: disk(),
+            builds: Builds::new(std::path::PathBuf::from("builds"), |_| Asked::Unknown),
+        }
+    }
+
     async fn status(token: Option<&str>, path: &str, shown: Option<&str>, not_ready: &[&str]) -> StatusCode {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), Arc::new(ManualClock::at(Timestamp(1)))).unwrap();
-        let (_keep, not_ready) = watch::channel(not_ready.iter().map(|reason| (*reason).to_owned()).collect());
+        let reasons: Vec<String> = not_ready.iter().map(|reason| (*reason).to_owned()).collect();
         let pages = PageKeys::new(|session| format!("key of {session}"));
         let warmups = Reported::new(|| json!([]));
         let pool = Reported::new(|| json!({}));
         let typing = Told::new(|typing| if typing.text.is_some() { Ok(()) } else { Err("say something".to_owned()) });
         let builds = Builds::new(folder.path().join("builds"), |_| Asked::Unknown);
-        let api = Api { store, token: token.map(ApiToken::new), pages, not_ready, warmups, pool, typing, builds, disk: disk() };
+        let not_ready = Asking::new(move || std::future::ready(reasons.clone()));
+        let api = Api { token: token.map(ApiToken::new), pages, not_ready, warmups, pool, typing, builds, ..api(store) };
         let (mut request, body) = match path.split_once(' ') {
             Some((path, body)) => (Request::post(path), Body::from(body.to_owned())),
             None => (Request::get(path), Body::empty()),
@@ -347,6 +408,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn metrics_are_for_whoever_shows_a_token_and_theirs_opens_nothing_else() {
+        assert_eq!(status(Some("t"), "/metrics", Some("t"), &[]).await, StatusCode::OK);
+        assert_eq!(status(Some("t"), "/metrics", Some("m"), &[]).await, StatusCode::OK);
+        assert_eq!(status(None, "/metrics", Some("m"), &[]).await, StatusCode::OK);
+        assert_eq!(status(Some("t"), "/metrics", Some("x"), &[]).await, StatusCode::UNAUTHORIZED);
+        assert_eq!(status(Some("t"), "/metrics", None, &[]).await, StatusCode::UNAUTHORIZED);
+        assert_eq!(status(Some("t"), "/v1/sessions", Some("m"), &[]).await, StatusCode::UNAUTHORIZED);
+    }
+
+    #[tokio::test]
     async fn a_builds_log_is_served_by_its_number() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), Arc::new(ManualClock::at(Timestamp(1)))).unwrap();
@@ -354,13 +425,12 @@ mod tests {
         let record = store.begin_build(repo, |id| format!("acme-shop-{id}.log")).await.unwrap();
         std::fs::create_dir(folder.path().join("builds")).unwrap();
         std::fs::write(folder.path().join("builds").join(&record.report.log), "== setup: make\n").unwrap();
-        let (_keep, not_ready) = watch::channel(Vec::new());
         let builds =
             Builds::new(folder.path().join("builds"), |repo| if repo.as_str() == "acme/shop" { Asked::Running } else { Asked::Unknown });
         let pages = PageKeys::new(|session| format!("key of {session}"));
         let token = Some(ApiToken::new("t"));
         let (nothing, typing) = (Reported::new(|| json!([])), Told::new(|_| Ok(())));
-        let router = router(Api { store, token, pages, not_ready, warmups: nothing.clone(), pool: nothing, typing, builds, disk: disk() });
+        let router = router(Api { token, pages, warmups: nothing.clone(), pool: nothing, typing, builds, ..api(store) });
         let ask = async |method: &str, path: &str, token: &str| {
             let request = Request::builder().method(method).uri(path).header(AUTHORIZATION, format!("Bearer {token}"));
             let answer = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
@@ -393,13 +463,11 @@ mod tests {
     async fn a_page_wants_its_key_and_has_no_scripts() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), Arc::new(ManualClock::at(Timestamp(1)))).unwrap();
-        let (_keep, not_ready) = watch::channel(Vec::new());
         let pages = PageKeys::new(|session| format!("key-of-{session}"));
         let nothing = Reported::new(|| json!([]));
         let typing = Told::new(|_| Ok(()));
         let builds = Builds::new(folder.path().join("builds"), |_| Asked::Unknown);
-        let router =
-            router(Api { store, token: None, pages, not_ready, warmups: nothing.clone(), pool: nothing, typing, builds, disk: disk() });
+        let router = router(Api { pages, warmups: nothing.clone(), pool: nothing, typing, builds, ..api(store) });
         for path in
             ["/sessions/s-none", "/sessions/s-none?key=", "/sessions/s-none?key=key-of-s-other", "/sessions/s-none?key=key-of-s-none"]
         {

@@ -57,6 +57,11 @@ impl Shared {
             .or_else(|| (header == header::AUTHORIZATION).then(|| headers.get("x-api-key")).flatten().and_then(plain))
             .ok_or(Turned::Unknown)?;
         let pass = self.parts.doorkeeper.admit(&token, peer).ok_or(Turned::Unknown)?;
+        let span = tracing::Span::current();
+        span.record("sandbox", tracing::field::display(&pass.sandbox));
+        if let Some(session) = &pass.session {
+            span.record("session", tracing::field::display(session));
+        }
         let slot = self.open.take(pass.sandbox.clone()).ok_or(Turned::TooMany)?;
         Ok(Entry { pass, slot })
     }

@@ -10,6 +10,7 @@ use longshore_session::SandboxId;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
+use tracing::Instrument;
 use url::Host;
 
 use crate::{
@@ -151,7 +152,9 @@ impl Connection {
         }
         let service = service_fn(move |request: Request<hyper::body::Incoming>| {
             let (router, shared) = (router.clone(), shared.clone());
-            async move { Ok::<_, Infallible>(answer(router, shared, peer, request.map(Body::new)).await) }
+            // Who it is shows at the door.
+            let span = tracing::info_span!("gateway", session = tracing::field::Empty, sandbox = tracing::field::Empty);
+            async move { Ok::<_, Infallible>(answer(router, shared, peer, request.map(Body::new)).await) }.instrument(span)
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(header).half_close(false);

@@ -9,6 +9,7 @@ use axum::{Extension, Router, body::Body, extract::State, response::IntoResponse
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use longshore_session::fault_point;
 use serde_json::{Map, Value, json};
+use tracing::Instrument;
 
 use crate::{
     Pass, ToolResult, ToolRight, ToolSpec, body,
@@ -178,7 +179,7 @@ async fn call(shared: &Shared, pass: &Arc<Pass>, mut params: Map<String, Value>)
     // A task of its own: what a tool has begun it brings to its end, also when the agent hangs up.
     let (pass, limit, end) = (pass.clone(), shared.config.limits.tool_call, shared.end.clone());
     fault_point!("tool.called.before");
-    let task = shared.tasks.spawn(async move {
+    let called = async move {
         tokio::select! {
             done = tokio::time::timeout(limit, tools.call(&pass, &name, arguments)) => done.unwrap_or_else(|_| {
                 tracing::warn!(sandbox = %pass.sandbox, tool = %name, "a tool took too long");
@@ -186,7 +187,8 @@ async fn call(shared: &Shared, pass: &Arc<Pass>, mut params: Map<String, Value>)
             }),
             () = end.cancelled() => ToolResult::failed(format!("longshore: the service is restarting; call {name} again")),
         }
-    });
+    };
+    let task = shared.tasks.spawn(called.in_current_span());
     let result = task.await.unwrap_or_else(|error| {
         tracing::error!(%error, "a tool panicked");
         ToolResult::failed("longshore: the tool failed within the service")

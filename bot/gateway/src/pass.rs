@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
-use longshore_session::{RepoName, SandboxId};
+use longshore_session::{RepoName, SandboxId, SessionId};
 use rand::RngCore;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -52,6 +52,8 @@ impl fmt::Debug for SandboxToken {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pass {
     pub sandbox: SandboxId,
+    /// Whose it is, for the log.
+    pub session: Option<SessionId>,
     /// Repositories that may be fetched. The one of `push` may be fetched as well, whether it is listed or not.
     pub fetch: Vec<RepoName>,
     pub push: Option<PushRule>,
@@ -68,6 +70,7 @@ impl Pass {
     pub fn nothing(sandbox: SandboxId) -> Self {
         Self {
             sandbox,
+            session: None,
             fetch: Vec::new(),
             push: None,
             egress: Vec::new(),

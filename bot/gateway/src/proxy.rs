@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Ur
 use hyper::body::Body as _;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tracing::Instrument;
 
 pub use egress::{EgressRule, InvalidEgress};
 
@@ -48,14 +49,15 @@ pub(crate) async fn connect(shared: Arc<Shared>, peer: Peer, request: Request<Bo
         let upstream = shared.reach(&pass, &target).await?;
         let record = Record::open(pass.sandbox.clone(), &target);
         let tunnel = Tunnel { idle: shared.config.limits.tunnel_idle, end: shared.end.clone(), record };
-        shared.tasks.spawn(async move {
+        let carrying = async move {
             // The client's half is there once our answer has been written.
             match hyper::upgrade::on(request).await {
                 Ok(client) => tunnel.run(TokioIo::new(client), upstream).await,
                 Err(error) => tracing::debug!(%error, "a tunnel was given up before it began"),
             }
             drop(slot);
-        });
+        };
+        shared.tasks.spawn(carrying.in_current_span());
         Ok(Response::new(Body::empty()))
     };
     made.await.unwrap_or_else(Refusal::response)

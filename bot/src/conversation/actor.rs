@@ -2,11 +2,13 @@
 
 mod ending;
 mod inserting;
+mod measuring;
 mod moving;
 mod painting;
 mod questions;
 mod requests;
 mod resting;
+mod settling;
 mod syncing;
 mod turn;
 
@@ -17,8 +19,8 @@ use longshore_agent::{Agent, AgentError, StartSession};
 use longshore_sandbox::{EngineError, Exit};
 use longshore_session::{
     Activity, AgentCursor, Append, Command, Effect, Event, OutboxDraft, OutboxOwner, Phase, PromptId, PullRequestRef, Rejection, SandboxId,
-    SavedWork, SessionId, SessionRecord, SessionState, SnapshotRecord, StoreError, TakenFile, Timestamp, TurnFailure, TurnId, TurnOutcome,
-    Work, fault_point,
+    SavedWork, SessionId, SessionRecord, SessionState, SnapshotRecord, StoreError, StoredEvent, TakenFile, Timestamp, TurnFailure, TurnId,
+    TurnOutcome, Work, fault_point,
 };
 use longshore_slack::{Leftover, Message};
 use tokio::{
@@ -33,7 +35,7 @@ use super::{
     Letter, Note,
     card::{self, Painter},
     prepare::{self, Prepared},
-    rebuild, reply,
+    rebuild,
     view::{View, phase_word},
 };
 use crate::{app::App, outbox::Owed, snapshots::Moment};
@@ -282,7 +284,7 @@ impl Actor {
         if log == Log::Empty {
             actor.take_first_prompt().await?;
         } else {
-            actor.find_final_replies().await?;
+            actor.settle_final_replies().await?;
             if let Some(moved) = actor.unfinished_move().await? {
                 actor.let_prompts_go(moved).await?;
             } else {
@@ -314,19 +316,6 @@ impl Actor {
                 let _ = self.decide(&mut batch, Command::Accept { prompt });
             }
             self.commit(batch).await?;
-        }
-        Ok(())
-    }
-
-    /// Notes the final replies that were sent and could not be noted any more: the outbox is told first.
-    async fn find_final_replies(&mut self) -> Result<()> {
-        let ended = self.view.turns.iter().filter(|(_, seen)| seen.outcome.is_some()).map(|(turn, _)| *turn);
-        let untold: Vec<TurnId> = ended.filter(|turn| !self.view.has_reached(*turn, Phase::FinalReply)).collect();
-        let owner = OutboxOwner::Session(self.record.id.clone());
-        for turn in untold {
-            if let Some(at) = self.app.store.sent_at(&owner, reply::final_key(&self.record.id, turn)).await? {
-                self.reach(turn, Phase::FinalReply, at).await?;
-            }
         }
         Ok(())
     }
@@ -543,7 +532,8 @@ impl Actor {
                 let _ = answer.send(taken);
             }
             Letter::GiveWay => self.give_way(),
-            Letter::Wake | Letter::Note(Note::Placed) => {}
+            Letter::Note(Note::Placed) => {}
+            Letter::Wake => self.settle_final_replies().await?,
         }
         Ok(())
     }
@@ -656,7 +646,8 @@ impl Actor {
         if !batch.events.is_empty() || owes || batch.cursor.is_some() {
             let closed = self.closed_questions(&batch.events);
             let append = Append { events: batch.events, cursor: batch.cursor.clone(), outbox: batch.outbox };
-            self.store(append).await?;
+            let events = self.store(append).await?;
+            self.measure(&events);
             self.tell_gate();
             closed.into_iter().for_each(|turn| self.paint_answered(turn));
         }
@@ -681,10 +672,10 @@ impl Actor {
         self.app.homes.changed(asked.chain([&self.record.owner]));
     }
 
-    async fn store(&self, append: Append) -> Result<()> {
+    async fn store(&self, append: Append) -> Result<Vec<StoredEvent>> {
         loop {
             match self.app.store.append(&self.record.id, append.clone()).await {
-                Ok(_) => return Ok(()),
+                Ok(stored) => return Ok(stored),
                 // Nothing is lost: what is not stored was not acted on, and the agent's output stays in its file.
                 Err(error @ StoreError::DiskFull(_)) => {
                     tracing::error!(%error, "the session waits");

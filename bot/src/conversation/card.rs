@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use longshore_session::{Activity, CheckEnd, OutboxOwner, Phase, SessionRecord, SessionState, TurnId, TurnOutcome, fault_point};
 use longshore_slack::{CardPhase, Message, PlanItem, PlanStatus, Posted, Priority, Rerouting, SlackError, TurnCard};
 use tokio::sync::watch;
+use tracing::Instrument;
 
 use super::{
     easel::Change,
@@ -74,7 +75,7 @@ pub fn card_key(record: &SessionRecord, turn: TurnId) -> String {
 impl Painter {
     pub fn start(app: &Arc<App>, record: &SessionRecord, turn: TurnId) -> Self {
         let (pictures, seen) = watch::channel(Picture::NONE);
-        app.tasks.spawn(paint(Arc::clone(app), record.clone(), turn, seen));
+        app.tasks.spawn(paint(Arc::clone(app), record.clone(), turn, seen).in_current_span());
         Self { turn, pictures }
     }
 

@@ -129,7 +129,7 @@ enum Letter {
     },
     /// Others wait for a sandbox: whoever has one and nothing to do lets it go.
     GiveWay,
-    /// Only wakes the actor, which then looks at what it owes.
+    /// Looks at what it owes, as an actor does that has just woken.
     Wake,
 }
 
@@ -145,6 +145,16 @@ impl Conversations {
         if let Some(mailbox) = self.lock().get(session) {
             let _ = mailbox.try_send(Letter::Note(note));
         }
+    }
+
+    /// Whether somebody works on the session.
+    pub fn is_awake(&self, session: &SessionId) -> bool {
+        self.lock().get(session).is_some_and(|mailbox| !mailbox.is_closed())
+    }
+
+    /// Sessions that somebody works on.
+    pub fn awake(&self) -> usize {
+        self.lock().values().filter(|mailbox| !mailbox.is_closed()).count()
     }
 
     /// The actor is gone, unless a new one has taken its place.

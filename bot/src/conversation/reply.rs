@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use longshore_session::{
-    CheckEnd, CheckRecord, Inserted, Memory, OutboxDraft, Phase, Prompt, SandboxOrigin, SessionId, SessionRecord, SessionState,
-    TurnFailure, TurnId, TurnOutcome,
+    CheckEnd, CheckRecord, Inserted, Memory, OutboxDraft, Phase, Prompt, SandboxOrigin, SessionRecord, SessionState, TurnFailure, TurnId,
+    TurnOutcome, final_key,
 };
 use longshore_slack::{
     CheckResult, Continuation, DiffStat, FinalReply, Outcome, PullRequestLink, PullRequestStanding, ReceiptPhase, Told, Verification,
@@ -13,11 +13,6 @@ use longshore_slack::{
 
 use super::view::{Fate, TurnView, View};
 use crate::outbox::{Content, FileToSend, Owed, OwedFile};
-
-/// Of the first message of a turn's final reply; further ones have a number behind it.
-pub fn final_key(session: &SessionId, turn: TurnId) -> String {
-    format!("{session}:final:{turn}")
-}
 
 /// The messages of the final reply, with keys that no other message of the thread has.
 pub fn final_reply(

@@ -26,7 +26,7 @@ use longshore_slack::Inbound;
 use tokio::{sync::Notify, task::JoinSet};
 use tracing::Instrument;
 
-use crate::{app::App, intake::as_delivered};
+use crate::{app::App, intake::as_delivered, metrics::Source};
 
 /// A handler that is not done by then has died: the delivery is taken again.
 const LEASE: Duration = Duration::from_secs(300);
@@ -105,10 +105,12 @@ async fn handle(app: &Arc<App>, row: InboxRow) {
             done
         }
         Err(error) if row.attempts >= ATTEMPTS => {
+            app.metrics.error(Source::Delivery, "given_up");
             tracing::error!(error = format!("{error:#}"), attempts = row.attempts, "a delivery is given up");
             app.store.delivery_done(key).await
         }
         Err(error) => {
+            app.metrics.error(Source::Delivery, "again");
             tracing::warn!(error = format!("{error:#}"), attempts = row.attempts, "a delivery failed; it comes again");
             app.store.release_delivery(key, RETRY * 2u32.saturating_pow(row.attempts)).await
         }

@@ -183,6 +183,18 @@ impl Service {
         serde_json::from_str(&text).with_context(|| format!("GET {path} answers what is no JSON"))
     }
 
+    /// What `/metrics` says to whoever shows the API token.
+    pub async fn metrics(&self) -> Result<String> {
+        let request = self.client.get(format!("http://{}/metrics", self.http)).bearer_auth(&self.api_token).timeout(ANSWER_LIMIT);
+        Ok(request.send().await?.error_for_status()?.text().await?)
+    }
+
+    /// Status and text of `/healthz` or `/readyz`, which are for everybody.
+    pub async fn told(&self, path: &str) -> Result<(u16, String)> {
+        let answer = self.client.get(format!("http://{}{path}", self.http)).timeout(ANSWER_LIMIT).send().await?;
+        Ok((answer.status().as_u16(), answer.text().await?))
+    }
+
     /// Tells the service's API something, with the API token.
     pub async fn post(&self, path: &str, body: &Value) -> Result<()> {
         let request = self.client.post(format!("http://{}{path}", self.http)).bearer_auth(&self.api_token).timeout(ANSWER_LIMIT);

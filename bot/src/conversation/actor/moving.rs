@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use longshore_classifier::names_outright;
 use longshore_session::{
-    CleanUp, Command, Lesson, MovedSession, Person, Prompt, Rejection, RepoName, Said, SessionId, SessionRecord, Work,
+    CleanUp, Command, Lesson, MovedSession, Person, Prompt, Rejection, RepoName, Said, SessionId, SessionRecord, Work, final_key,
 };
 use longshore_slack::{Leftover, MovedNotice};
 use tracing::Instrument;
@@ -13,7 +13,7 @@ use tracing::Instrument;
 use super::{Actor, Batch, Done, Link};
 use crate::conversation::{
     card::{self, Last, News, Painter},
-    leave, reply, shortened,
+    leave, shortened,
 };
 
 impl Actor {
@@ -63,7 +63,7 @@ impl Actor {
         let message = MovedNotice { from: self.record.repo.clone(), to: to.repo, by }.render();
         // All that a prompt which leaves is told here; where nothing ran, its final reply stands already.
         let draft = match running {
-            Some(turn) => self.owed(message, "final", reply::final_key(&self.record.id, turn))?,
+            Some(turn) => self.owed(message, "final", final_key(&self.record.id, turn))?,
             None => self.owed(message, "notice", format!("{}:moved", self.record.id))?,
         };
         batch.outbox.push(draft);

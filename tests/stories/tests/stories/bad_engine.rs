@@ -1,6 +1,9 @@
 //! A Docker engine that dies under the service and comes back, and a second service that wants the same data.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use longshore_harness::{Harness, Options};
 use tokio::{
@@ -12,6 +15,7 @@ use tokio::{
 use crate::{
     bad_ground::run,
     bad_talk::{Talk, asked},
+    thread::SOON,
 };
 
 /// The way to the engine, which a story can cut.
@@ -44,6 +48,20 @@ impl Wire {
     }
 }
 
+/// What `/readyz` says as soon as its status is this.
+async fn readiness(harness: &Harness, status: u16) -> String {
+    let asked = async {
+        loop {
+            let (found, text) = harness.service.told("/readyz").await.unwrap();
+            if found == status {
+                return text;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(SOON, asked).await.expect("it says something else all the time")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_dies_is_said_and_a_reply_goes_on_when_it_is_back() {
     let folder = tempfile::tempdir().unwrap();
@@ -59,11 +77,15 @@ async fn an_engine_that_dies_is_said_and_a_reply_goes_on_when_it_is_back() {
     let file = harness.service.config_file();
     let variables: Vec<(&str, &str)> = harness.service.environment().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let second = run(&["serve", "--config", file.to_str().unwrap()], harness.folder(), &variables).await;
-    second.refused_with(&["another longshore works on", "data", "stop it first, or give this one a data folder of its own"]);
+    second.refused_with(&["another longshore (process ", "data", "stop it first, or give this one a data folder of its own"]);
 
     let mut old = Talk::begin(&harness, "C0CHECKOUT", "in acme/storefront, say hello");
     old.ends_well_with(&["Hello."]).await;
+    assert_eq!(harness.service.told("/readyz").await.unwrap(), (200, "ready".to_owned()));
     let socket = wire.cut();
+    let told = readiness(&harness, 503).await;
+    assert!(told.contains("the sandbox engine cannot be used"), "{told}");
+    assert_eq!(harness.service.told("/healthz").await.unwrap().0, 200, "the process itself is well");
     let mut new = Talk::begin(&harness, "C0PLATFORM", "in acme/storefront, say hello");
     old.reply("say hello");
     for talk in [&new, &old] {
@@ -71,6 +93,7 @@ async fn an_engine_that_dies_is_said_and_a_reply_goes_on_when_it_is_back() {
     }
 
     let _wire = Wire::laid(&socket);
+    readiness(&harness, 200).await;
     for talk in [&mut new, &mut old] {
         talk.reply("say hello");
         talk.ends_well_with(&["Hello."]).await;

@@ -28,6 +28,7 @@ async fn help_says_what_there_is() {
                 it
       init      Propose a repository's manifest, prove it by a build, and write it
       images    Show the running service's images and their builds, or have one built
+      ledger    List the prompts that were accepted, and how far the final message of each is
       session   Show what happened in a session
       backup    Copy the data folder into a new folder, also while the service runs
       restore   Make the data folder of a backup, where there is none

@@ -33,6 +33,7 @@ mod hold;
 mod home;
 mod init;
 mod over_http;
+mod owing;
 mod pool;
 mod questions;
 mod queueing;
