@@ -81,7 +81,7 @@ impl ByHand {
 
     /// Takes everything away.
     pub async fn close(self) -> Result<()> {
-        take_away(&self.namespace, &self.folder).await
+        take_away(&self.namespace, &self.folder, None).await
     }
 
     /// Creates and starts a sandbox whose process is the agent.

@@ -136,7 +136,7 @@ pub async fn self_tests(cases: Vec<(&'static str, Case, &'static str)>) -> Tally
     for (without, case, reason) in cases {
         let begun = Instant::now();
         let what = if without.is_empty() { format!("self-test: {case}") } else { format!("self-test: {case} without {without}") };
-        tally.tell(&what, begun, &fails(without, &case, reason).await);
+        tally.tell(&what, begun, &Box::pin(fails(without, &case, reason)).await);
     }
     tally
 }

@@ -31,20 +31,20 @@ pub fn make_folder(namespace: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Takes away everything of a namespace. The service must not run any more.
-pub async fn take_away(namespace: &str, folder: &Path) -> Result<()> {
+/// Takes away everything of a namespace, on the engine at this socket or on the machine's. The service must not run any more.
+pub async fn take_away(namespace: &str, folder: &Path, engine: Option<&Path>) -> Result<()> {
     // `longshore init` has a namespace of its own, and takes it away itself unless it was killed.
     if folder.join("data/init/carriers").exists() {
-        empty(&format!("{namespace}-init"), &folder.join("data/init/carriers")).await?;
+        empty(&format!("{namespace}-init"), &folder.join("data/init/carriers"), engine).await?;
     }
-    empty(namespace, &folder.join("data/carriers")).await?;
+    empty(namespace, &folder.join("data/carriers"), engine).await?;
     std::fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))
 }
 
-async fn empty(namespace: &str, carriers: &Path) -> Result<()> {
+async fn empty(namespace: &str, carriers: &Path, own: Option<&Path>) -> Result<()> {
     // Its own network and port suffice: nothing is started any more.
     let config = DockerConfig {
-        socket: None,
+        socket: own.map(Path::to_owned),
         namespace: Namespace::parse(namespace)?,
         gateway_port: 7353,
         registry: None,
@@ -52,6 +52,10 @@ async fn empty(namespace: &str, carriers: &Path) -> Result<()> {
     };
     let engine = DockerEngine::connect(config).await.context("cannot clean up")?;
     engine.sweep(&HashSet::new()).await.context("cannot remove sandboxes")?;
+    if own.is_some() {
+        // Its images end with it.
+        return engine.remove_network().await.context("cannot remove the network");
+    }
     let filter = format!("label=dev.longshore.image.namespace={namespace}");
     let listed = docker(&["image", "ls", "-q", "--no-trunc", "--filter", &filter]).await?;
     let mut kept = BTreeSet::new();
@@ -89,7 +93,7 @@ pub async fn sweep_dead_runs() -> Result<()> {
             signal(pid, "KILL").await?;
         }
         tracing::info!(namespace, "taking away what a run left");
-        if let Err(error) = take_away(&namespace, &folder).await {
+        if let Err(error) = take_away(&namespace, &folder, None).await {
             tracing::warn!(namespace, error = format!("{error:#}"), "cannot take away what a run left; the next start tries again");
         }
     }

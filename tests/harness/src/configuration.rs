@@ -30,6 +30,8 @@ pub struct Parts<'a> {
     pub registry: &'a str,
     pub base_image: &'a str,
     pub overlay: &'a str,
+    /// The Docker engine's socket, where it is not the usual one.
+    pub engine: Option<&'a Path>,
 }
 
 /// The text of `longshore.toml`, for a folder that holds `repositories`, `app.pem` and `data`.
@@ -72,6 +74,7 @@ agent = {agent}
 namespace = {namespace}
 # Stories that are about the ceiling name one.
 max = 300
+{engine}
 allow_private = [{ranges}]
 
 [images]
@@ -94,6 +97,7 @@ api_token_env = "LONGSHORE_API_TOKEN"
         model_base_url = quoted(parts.model_base_url),
         agent = quoted(agent),
         namespace = quoted(parts.namespace),
+        engine = parts.engine.map(|socket| format!("docker_socket = {}", quoted(&socket.to_string_lossy()))).unwrap_or_default(),
         ranges = ranges.join(", "),
         base_image = quoted(parts.base_image),
         registry = quoted(parts.registry),

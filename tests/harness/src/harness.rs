@@ -52,6 +52,8 @@ pub struct Harness {
     pub catalogue: Catalogue,
     repositories: Vec<String>,
     namespace: String,
+    /// Where it is not the machine's.
+    engine: Option<PathBuf>,
     folder: PathBuf,
     expected: Mutex<Expected>,
 }
@@ -101,6 +103,7 @@ impl Harness {
             registry: &registry,
             base_image: BASE_IMAGE,
             overlay: &options.configuration,
+            engine: options.engine.as_deref(),
         })?;
         std::fs::write(folder.join("longshore.toml"), text)?;
 
@@ -141,6 +144,7 @@ impl Harness {
             catalogue,
             repositories: manifests.keys().cloned().collect(),
             namespace,
+            engine: options.engine.clone(),
             folder,
             expected: Mutex::default(),
         };
@@ -339,7 +343,7 @@ impl Harness {
         if let Some(model) = self.model {
             model.shutdown().await;
         }
-        cleanup::take_away(&self.namespace, &self.folder).await
+        cleanup::take_away(&self.namespace, &self.folder, self.engine.as_deref()).await
     }
 }
 

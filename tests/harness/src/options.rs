@@ -117,6 +117,8 @@ pub struct Options {
     pub egress: Vec<String>,
     /// TOML that is laid over the configuration: tables are merged, everything else is replaced.
     pub configuration: String,
+    /// The socket of a Docker engine of the story's own, which knows no image yet: `images` and `wait` are about the machine's.
+    pub engine: Option<PathBuf>,
     /// Variables of the service's process, on top of its secrets.
     pub environment: Vec<(String, String)>,
     pub images: ImageCache,
@@ -158,6 +160,7 @@ impl Options {
             pool: BTreeMap::new(),
             egress: Vec::new(),
             configuration: String::new(),
+            engine: None,
             environment: Vec::new(),
             images: ImageCache::Use,
             wait: Wait::Images,

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use engine::OwnEngine;
+pub use engine::{Containers, OwnEngine};
 pub use registry::{Door, OwnRegistry, PASSWORD, USER};
 
 /// How long a server may take to come up on a busy machine.
