@@ -6,7 +6,7 @@ mod pktline;
 mod push;
 mod receive;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
@@ -52,6 +52,10 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
 
 /// What a client sends that an upstream may see.
 const REQUEST_HEADERS: [&str; 6] = ["accept", "accept-encoding", "accept-language", "content-type", "git-protocol", "user-agent"];
+/// Before what failed is asked again.
+const SECOND_TRY: Duration = Duration::from_secs(1);
+/// GitHub's advice where a limit comes without a time.
+const UNTOLD_WAIT: Duration = Duration::from_secs(60);
 const RESPONSE_HEADERS: [&str; 6] = ["cache-control", "content-encoding", "content-length", "content-type", "expires", "pragma"];
 
 /// An answer that is not the upstream's: a status and why, in words for the agent.
@@ -146,34 +150,58 @@ struct Ask<'a> {
 
 impl Shared {
     /// Asks the upstream with a fresh credential, and takes from its answer what a sandbox may see.
+    ///
+    /// What has no body is asked once more where that may help: with another token where the first was not taken, and after a moment where the
+    /// upstream failed. What has one is the client's to repeat.
     async fn ask_git<S>(&self, ask: Ask<'_>, body: Option<S>) -> Result<Response<Body>, Refusal>
     where
         S: Stream<Item = Result<Bytes, BodyError>> + Send + 'static,
     {
-        let Ask { repo, access, method, path, query, mut headers } = ask;
-        let token = tokio::time::timeout(self.config.limits.connect * 3, self.parts.credentials.token(repo, access))
+        if let Some(body) = body {
+            let answer = self.ask_git_once(&ask, Some(reqwest::Body::wrap_stream(body))).await?;
+            return self.git_answer(ask.repo, ask.access, answer).await;
+        }
+        let first = match self.ask_git_once(&ask, None).await {
+            Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED => self.git_answer(ask.repo, ask.access, answer).await,
+            Ok(answer) if answer.status().is_server_error() => {
+                let refused = self.git_answer(ask.repo, ask.access, answer).await;
+                tokio::time::sleep(SECOND_TRY).await;
+                refused
+            }
+            Ok(answer) => return self.git_answer(ask.repo, ask.access, answer).await,
+            // What did not answer in time would not the second time either, while the client waits.
+            Err(refusal) => return Err(refusal),
+        };
+        match self.ask_git_once(&ask, None).await {
+            Ok(answer) => self.git_answer(ask.repo, ask.access, answer).await,
+            Err(_) => first,
+        }
+    }
+
+    async fn ask_git_once(&self, ask: &Ask<'_>, body: Option<reqwest::Body>) -> Result<reqwest::Response, Refusal> {
+        let Ask { repo, access, method, path, query, headers } = ask;
+        let token = tokio::time::timeout(self.config.limits.connect * 3, self.parts.credentials.token(repo, *access))
             .await
             .unwrap_or_else(|_| Err(CredentialError::Unavailable("no credential came in time; try again".to_owned())))?;
         let basic = STANDARD.encode(format!("x-access-token:{}", token.expose_secret()));
         let unusable = |_| Refusal::new(StatusCode::BAD_GATEWAY, "the credential that the service got is not usable");
         let mut authorization = HeaderValue::try_from(format!("Basic {basic}")).map_err(unusable)?;
         authorization.set_sensitive(true);
+        let mut headers = headers.clone();
         headers.insert(header::AUTHORIZATION, authorization);
-        let url = behind(&self.git.base_url, &format!("{repo}.git/{path}"), query);
-        let mut request = self.git.client.request(method, url).headers(headers);
+        let url = behind(&self.git.base_url, &format!("{repo}.git/{path}"), *query);
+        let mut request = self.git.client.request(method.clone(), url).headers(headers);
         if let Some(body) = body {
-            request = request.body(reqwest::Body::wrap_stream(body));
+            request = request.body(body);
         }
-        let answer = tokio::time::timeout(self.config.limits.git_answer, request.send()).await;
-        let answer = match answer {
-            Ok(Ok(answer)) => answer,
+        match tokio::time::timeout(self.config.limits.git_answer, request.send()).await {
+            Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
                 tracing::warn!(%repo, error = %error.without_url(), "the repositories' host could not be asked");
-                return Err(Refusal::new(StatusCode::BAD_GATEWAY, "the repositories' host cannot be reached; try again"));
+                Err(Refusal::new(StatusCode::BAD_GATEWAY, "the repositories' host cannot be reached; try again"))
             }
-            Err(_) => return Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the repositories' host did not answer in time; try again")),
-        };
-        self.git_answer(repo, access, answer).await
+            Err(_) => Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the repositories' host did not answer in time; try again")),
+        }
     }
 
     async fn git_answer(&self, repo: &RepoName, access: Access, answer: reqwest::Response) -> Result<Response<Body>, Refusal> {
@@ -186,6 +214,10 @@ impl Shared {
             return Ok(response);
         }
         tracing::warn!(%repo, ?access, status = status.as_u16(), "the repositories' host refused a request");
+        if let Some(pause) = asks_to_wait(status, answer.headers()) {
+            let message = format!("the repositories' host asks to slow down; try again in {} s", pause.as_secs());
+            return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, message));
+        }
         if matches!(status.as_u16(), 401 | 403 | 404) {
             self.parts.credentials.refused(repo, access);
         }
@@ -198,15 +230,25 @@ impl Shared {
             301 | 302 | 307 | 308 => {
                 Refusal::new(StatusCode::NOT_FOUND, format!("{repo} has moved or was renamed: its manifest must name where it is now"))
             }
-            401 => {
-                Refusal::new(StatusCode::BAD_GATEWAY, format!("the repositories' host did not take the service's credential for {repo}"))
-            }
+            401 => Refusal::new(
+                StatusCode::BAD_GATEWAY,
+                format!("the repositories' host did not take the service's credential for {repo}; try again"),
+            ),
             403 => Refusal::new(StatusCode::FORBIDDEN, format!("{repo} cannot be {verb} with the rights that the service has there")),
             404 => Refusal::new(StatusCode::NOT_FOUND, format!("{repo} is not there, or the service has no access to it")),
-            429 => Refusal::new(StatusCode::TOO_MANY_REQUESTS, "the repositories' host asks to slow down; try again in a minute"),
             500.. => Refusal::new(StatusCode::BAD_GATEWAY, format!("the repositories' host failed ({}); try again", status.as_u16())),
             code => Refusal::new(StatusCode::BAD_GATEWAY, format!("the repositories' host refused the request ({code})")),
         })
+    }
+}
+
+/// How long the upstream wants to be left alone. GitHub says its limits with 429, or with 403 and `Retry-After`.
+fn asks_to_wait(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+    let told = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok()).map(Duration::from_secs);
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => Some(told.unwrap_or(UNTOLD_WAIT)),
+        StatusCode::FORBIDDEN => told,
+        _ => None,
     }
 }
 

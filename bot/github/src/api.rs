@@ -9,8 +9,10 @@ use serde_json::Value;
 
 use crate::{GitHub, GitHubError, error::innermost};
 
-/// Waits before the second and third try of a read that got no answer.
+/// Waits before the second and third try of what may be repeated and got no answer.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
+/// A rate limit that is over sooner is waited for.
+const SHORT_LIMIT: Duration = Duration::from_secs(10);
 /// GitHub's advice where a secondary limit comes without `Retry-After`.
 const SECONDARY_PAUSE: Duration = Duration::from_secs(60);
 const PER_PAGE: usize = 100;
@@ -30,20 +32,43 @@ pub(crate) fn encode(text: &str) -> String {
 }
 
 impl GitHub {
-    /// Reads; repeated where GitHub did not answer.
+    /// Reads; repeated where GitHub did not answer, or wants a moment's rest.
     pub(crate) async fn get<T: DeserializeOwned>(&self, by: &Octocrab, path: &str) -> Result<T, GitHubError> {
+        self.repeated(by, Method::GET, path, None).await
+    }
+
+    /// Writes what does no harm when it is done twice; repeated as a read is.
+    pub(crate) async fn send_again<T: DeserializeOwned>(
+        &self,
+        by: &Octocrab,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, GitHubError> {
+        self.repeated(by, method, path, Some(body)).await
+    }
+
+    async fn repeated<T: DeserializeOwned>(
+        &self,
+        by: &Octocrab,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<T, GitHubError> {
         let mut pauses = PAUSES.iter();
         loop {
-            match self.once(by, Method::GET, path, None).await {
-                Err(GitHubError::Unavailable { reason }) => match pauses.next() {
-                    Some(pause) => {
-                        tracing::debug!(path, reason, "repeating a read");
-                        tokio::time::sleep(*pause).await;
-                    }
-                    None => return Err(GitHubError::Unavailable { reason }),
-                },
-                answer => return parse(&answer?),
-            }
+            let error = match self.once(by, method.clone(), path, body).await {
+                Ok(answer) => return parse(&answer),
+                Err(error) => error,
+            };
+            let wait = match &error {
+                GitHubError::Unavailable { .. } => Duration::ZERO,
+                GitHubError::RateLimited { retry_after } if *retry_after <= SHORT_LIMIT => *retry_after,
+                _ => return Err(error),
+            };
+            let Some(pause) = pauses.next() else { return Err(error) };
+            tracing::debug!(path, %error, "asking again");
+            tokio::time::sleep(wait.max(*pause)).await;
         }
     }
 

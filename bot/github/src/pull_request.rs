@@ -1,5 +1,7 @@
 //! Pull requests: opened once, whatever happens to the answer.
 
+use std::time::Duration;
+
 use http::Method;
 use longshore_session::{RepoName, fault_point};
 use secrecy::{ExposeSecret, SecretString};
@@ -7,6 +9,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{CommitId, GitHub, GitHubError, api::encode, token::Scope};
+
+/// Before opening a pull request is tried again. GitHub has one for a head and a base at the most, so that trying twice opens one.
+const REOPEN_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
+/// A rate limit that lasts longer is for the caller to tell: an agent's tool call has less than a minute.
+const LONGEST_LIMIT: Duration = Duration::from_secs(15);
 
 /// In whose name something is done.
 #[derive(Clone)]
@@ -130,36 +137,49 @@ impl GitHub {
     }
 
     /// The open pull request from this head to this base, opened if there is none. Calling it again gives the same one: it is looked up before it
-    /// is created, and again where GitHub says that it exists (somebody was faster) or gave no answer (it may have been done).
+    /// is created, and again where GitHub says that it exists (somebody was faster) or gave no answer (it may have been done). What was not done is
+    /// tried again within seconds.
     ///
     /// Changes nothing about one that exists. `Rejected` where GitHub declines: no commits between the branches, no such branch.
     pub async fn ensure_pull_request(&self, draft: &PullRequestDraft, by: &As) -> Result<PullRequest, GitHubError> {
-        if let Some(found) = self.open_pull_request(draft, by).await? {
-            return found.read(Created::Existing);
-        }
         let body = json!({
             "title": draft.title, "body": draft.body, "head": draft.head, "base": draft.base,
             "draft": draft.readiness == Readiness::Draft,
         });
         let path = format!("/repos/{}/pulls", draft.repo);
-        fault_point!("github.pull_request.before");
-        let answer = self.write_as::<PullShape>(&draft.repo, by, (Method::POST, &path), &body).await;
-        fault_point!("github.pull_request.after");
-        match answer {
-            Ok(created) => created.read(Created::New),
-            Err(GitHubError::Rejected { status: 422, message }) if message.contains("already exists") => {
-                let found = self.open_pull_request(draft, by).await?;
-                found.ok_or(GitHubError::Rejected { status: 422, message })?.read(Created::Existing)
+        let mut pauses = REOPEN_PAUSES.iter();
+        let mut created = Created::Existing;
+        loop {
+            if let Some(found) = self.open_pull_request(draft, by).await? {
+                return found.read(created);
             }
-            Err(lost @ (GitHubError::Unavailable { .. } | GitHubError::Unexpected { .. })) => {
-                tracing::warn!(repo = %draft.repo, head = %draft.head, "no answer to opening a pull request: looking whether it is there");
-                match self.open_pull_request(draft, by).await {
-                    // It was not there a moment ago.
-                    Ok(Some(found)) => found.read(Created::New),
-                    Ok(None) | Err(_) => Err(lost),
+            fault_point!("github.pull_request.before");
+            let answer = self.write_as::<PullShape>(&draft.repo, by, (Method::POST, &path), &body).await;
+            fault_point!("github.pull_request.after");
+            let error = match answer {
+                Ok(created) => return created.read(Created::New),
+                Err(error) => error,
+            };
+            if matches!(&error, GitHubError::Rejected { status: 422, message } if message.contains("already exists")) {
+                return self.open_pull_request(draft, by).await?.ok_or(error)?.read(Created::Existing);
+            }
+            let wait = match &error {
+                GitHubError::Unavailable { .. } | GitHubError::Unexpected { .. } => {
+                    tracing::warn!(repo = %draft.repo, head = %draft.head, %error, "no answer to opening a pull request: looking whether it is there");
+                    // If it is there now, it was not a moment ago.
+                    created = Created::New;
+                    Duration::ZERO
                 }
-            }
-            Err(error) => Err(error),
+                GitHubError::RateLimited { retry_after } if *retry_after <= LONGEST_LIMIT => *retry_after,
+                _ => return Err(error),
+            };
+            let Some(pause) = pauses.next() else {
+                return match self.open_pull_request(draft, by).await {
+                    Ok(Some(found)) => found.read(created),
+                    Ok(None) | Err(_) => Err(error),
+                };
+            };
+            tokio::time::sleep(wait.max(*pause)).await;
         }
     }
 

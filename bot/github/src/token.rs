@@ -141,7 +141,8 @@ impl GitHub {
             expires_at: String,
         }
         let path = format!("/app/installations/{installation}/access_tokens");
-        let created: Created = self.send(&self.inner.app, Method::POST, &path, body).await?;
+        // A token whose answer got lost is known to nobody.
+        let created: Created = self.send_again(&self.inner.app, Method::POST, &path, body).await?;
         let expires = chrono::DateTime::parse_from_rfc3339(&created.expires_at)
             .map_err(|error| GitHubError::Unexpected { message: format!("expires_at: {error}") })?;
         Ok(Token { secret: SecretString::from(created.token), expires: Timestamp(expires.timestamp_millis()) })

@@ -218,13 +218,25 @@ async fn a_lost_answer_makes_no_second_pull_request() {
 }
 
 #[tokio::test]
-async fn a_write_that_github_did_not_do_is_reported_and_can_be_done_again() {
+async fn a_pull_request_that_github_did_not_open_is_tried_again_and_then_reported() {
     let fixture = Fixture::start().await;
     fixture.emulator.fail_next(Route::CreatePull, Fault::Status(502));
-    let error = fixture.github.ensure_pull_request(&fixture.draft(), &fixture.as_ada()).await.unwrap_err();
+    fixture.emulator.fail_next(Route::CreatePull, Fault::SecondaryRateLimit(1));
+    let opened = fixture.github.ensure_pull_request(&fixture.draft(), &fixture.as_ada()).await.unwrap();
+    assert_eq!((opened.number, fixture.asked("POST", "/pulls")), (1, 3));
+
+    let other = PullRequestDraft { head: "other".to_owned(), ..fixture.draft() };
+    let limit = Duration::from_secs(40);
+    fixture.emulator.fail_next(Route::CreatePull, Fault::SecondaryRateLimit(limit.as_secs()));
+    let error = fixture.github.ensure_pull_request(&other, &fixture.as_ada()).await.unwrap_err();
+    assert_eq!(error, GitHubError::RateLimited { retry_after: limit });
+    assert_eq!(fixture.asked("POST", "/pulls"), 4, "a long limit is not run against");
+
+    let outage = fixture.emulator.fail_all(Route::CreatePull, Fault::Status(502));
+    let error = fixture.github.ensure_pull_request(&other, &fixture.as_ada()).await.unwrap_err();
     assert!(matches!(error, GitHubError::Unavailable { .. }), "{error}");
-    assert_eq!(fixture.asked("POST", "/pulls"), 1);
-    assert!(fixture.github.ensure_pull_request(&fixture.draft(), &fixture.as_ada()).await.is_ok());
+    drop(outage);
+    assert_eq!(fixture.emulator.pull_requests("acme/shop").len(), 1);
 }
 
 /// Many ask at once: all look first, one creates, the rest hear that it exists.
@@ -308,7 +320,7 @@ async fn a_silent_github_costs_no_more_than_the_time_limit() {
     let fixture = Fixture::start().await;
     let config = GitHubConfig { timeout: Duration::from_millis(100), ..config(&fixture.emulator) };
     let impatient = GitHub::new(config, Arc::new(SystemClock)).unwrap();
-    fixture.emulator.fail_next(Route::CreateInstallationToken, Fault::Slow(Duration::from_secs(60)));
+    let _outage = fixture.emulator.fail_all(Route::CreateInstallationToken, Fault::Slow(Duration::from_secs(60)));
     let error = impatient.installation_token(&shop(), Access::Read).await.unwrap_err();
     assert_eq!(error, GitHubError::Unavailable { reason: "no answer within 0.1 s".to_owned() });
 }

@@ -61,6 +61,20 @@ impl Hold {
     }
 }
 
+/// Every request of one kind meets a fault as long as this is held.
+#[derive(Debug)]
+pub struct Outage {
+    #[expect(dead_code, reason = "whoever looks sees it go")]
+    held: watch::Sender<()>,
+}
+
+impl Outage {
+    pub(super) fn new() -> (Self, watch::Receiver<()>) {
+        let (held, lasts) = watch::channel(());
+        (Self { held }, lasts)
+    }
+}
+
 impl Route {
     /// Whether a request is of this kind.
     pub(super) fn matches(self, method: &Method, path: &str) -> bool {

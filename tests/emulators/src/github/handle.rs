@@ -9,7 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{
     changes::MergeRefusal,
     clock::rfc3339,
-    faults::{Fault, Hold, Route},
+    faults::{Fault, Hold, Outage, Route},
     git::{BareRepository, Commit, FileChange, GitError, MergeMethod},
     key::AppKey,
     server::{self, Shared},
@@ -382,6 +382,13 @@ impl GitHubEmulator {
     /// The next request of that kind meets this fault, once. Several wait in order.
     pub fn fail_next(&self, route: Route, fault: Fault) {
         self.shared.world().faults.push_back((route, fault));
+    }
+
+    /// Every request of that kind meets this fault until what is given is dropped.
+    pub fn fail_all(&self, route: Route, fault: Fault) -> Outage {
+        let (outage, lasts) = Outage::new();
+        self.shared.world().outages.push((route, fault, lasts));
+        outage
     }
 
     /// Requests of that kind stand still until what is given is dropped.

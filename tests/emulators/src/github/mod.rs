@@ -18,7 +18,7 @@ mod state;
 mod web;
 mod webhooks;
 
-pub use faults::{Fault, Hold, Route};
+pub use faults::{Fault, Hold, Outage, Route};
 pub use git::{Commit, FileChange, GitError, Signature};
 pub use handle::{GitHubEmulator, GitHubEmulatorError, PullRequestView};
 pub use setup::{AnonymousRead, AppSetup, Consent, GitHubSetup, Level, NewUser, Permissions, Repositories, WebhookTarget};

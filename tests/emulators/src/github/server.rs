@@ -73,8 +73,12 @@ impl Shared {
 
     fn next_fault(&self, request: &Request) -> Option<Fault> {
         let mut world = self.world();
-        let index = world.faults.iter().position(|(route, _)| route.matches(request.method(), request.uri().path()))?;
-        world.faults.remove(index).map(|(_, fault)| fault)
+        let is_of = |route: &Route| route.matches(request.method(), request.uri().path());
+        if let Some(index) = world.faults.iter().position(|(route, _)| is_of(route)) {
+            return world.faults.remove(index).map(|(_, fault)| fault);
+        }
+        world.outages.retain(|(_, _, lasts)| lasts.has_changed().is_ok());
+        world.outages.iter().find(|(route, ..)| is_of(route)).map(|(_, fault, _)| fault.clone())
     }
 
     /// What a request of this kind waits for.

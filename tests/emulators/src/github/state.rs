@@ -193,6 +193,7 @@ pub(super) struct World {
     pub(super) faults: VecDeque<(Route, Fault)>,
     /// Closed when the hold is dropped.
     pub(super) holds: Vec<(Route, watch::Receiver<()>)>,
+    pub(super) outages: Vec<(Route, Fault, watch::Receiver<()>)>,
     pub(super) log: Vec<LoggedRequest>,
     /// Start of the hour and calls since then, per caller.
     pub(super) budgets: HashMap<String, (Millis, u64)>,

@@ -52,12 +52,14 @@ async fn slack_and_github_on_a_bad_day() {
 
     // GitHub fails to open the pull request: the agent is told, and the work waits on its branch with a button.
     harness.expect_errors("cannot open a pull request");
-    github.fail_next(Route::CreatePull, github::Fault::Status(502));
+    let outage = github.fail_all(Route::CreatePull, github::Fault::Status(502));
     talk.reply("open it");
     talk.ends_well_with(&["I tried to open it.", "Create pull request"]).await;
     assert!(github.pull_requests(REPOSITORY).is_empty());
     let told_agent = model.requests().iter().any(|request| request.body.to_string().contains("GitHub did not take the pull request"));
     assert!(told_agent, "the agent was told why");
+
+    drop(outage);
 
     // The button; GitHub opens it, and the answer gets lost.
     github.fail_next(Route::CreatePull, github::Fault::AnswerLost);
@@ -77,10 +79,11 @@ async fn slack_and_github_on_a_bad_day() {
     harness.service.start().await.unwrap();
     // The image round at the start wants a token as well.
     until(|| looks() > before).await;
-    github.fail_next(Route::CreateInstallationToken, github::Fault::Status(500));
+    let outage = github.fail_all(Route::CreateInstallationToken, github::Fault::Status(500));
     let head = github.branch_head(REPOSITORY, &format!("longshore/{session}")).await.unwrap();
     talk.reply("another line");
     talk.fails_with(&["could not be pushed", "It is kept in the sandbox"]).await;
+    drop(outage);
     assert_eq!(github.branch_head(REPOSITORY, &format!("longshore/{session}")).await.unwrap(), head);
     talk.reply("still there?");
     talk.ends_well_with(&["Still here.", "#1"]).await;
