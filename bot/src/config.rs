@@ -228,6 +228,8 @@ pub struct LimitSection {
     pub turn_seconds: u64,
     /// Seconds without a word from the agent after which it is given up.
     pub silence_seconds: u64,
+    /// Seconds without a byte from the model's provider after which the agent has to ask again.
+    pub model_stall_seconds: u64,
     /// Seconds that the agent may take to come up.
     pub agent_start_seconds: u64,
     /// Files that a prompt may have, and that the agent may attach in one turn.
@@ -323,6 +325,7 @@ impl Config {
         for (section, key, value) in [
             ("limits", "turn_seconds", self.limits.turn_seconds),
             ("limits", "silence_seconds", self.limits.silence_seconds),
+            ("limits", "model_stall_seconds", self.limits.model_stall_seconds),
             ("limits", "agent_start_seconds", self.limits.agent_start_seconds),
             ("limits", "files", self.limits.files),
             ("limits", "file_mb", self.limits.file_mb),
@@ -497,7 +500,7 @@ impl Default for HttpSection {
 
 impl Default for LimitSection {
     fn default() -> Self {
-        Self { turn_seconds: 3600, silence_seconds: 600, agent_start_seconds: 60, files: 10, file_mb: 20 }
+        Self { turn_seconds: 3600, silence_seconds: 600, model_stall_seconds: 240, agent_start_seconds: 60, files: 10, file_mb: 20 }
     }
 }
 

@@ -417,6 +417,8 @@ async fn serve_gateway(app: &Arc<App>, model_key: Option<String>) -> Result<()> 
 /// Where the gateway leads to, without any model.
 pub fn gateway_config(config: &Config) -> Result<GatewayConfig> {
     let mut gateway = GatewayConfig::new(GitUpstream { base_url: config.github.web_url.parse()? });
+    let stall = Duration::from_secs(config.limits.model_stall_seconds);
+    (gateway.limits.llm_first_byte, gateway.limits.llm_stall) = (stall, stall);
     for range in &config.sandboxes.allow_private {
         let place = config.place("sandboxes", "allow_private");
         gateway.proxy.allow_private.push(range.parse().map_err(|error| anyhow::anyhow!("{place}: `{range}`: {error}"))?);

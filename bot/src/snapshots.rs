@@ -28,7 +28,7 @@ const CHANGED: &str = r#"find / -xdev -path '*/opencode/log' -prune -o -newerct 
 #[derive(Debug, Clone)]
 pub struct Moment {
     pub sandbox: SandboxId,
-    /// The last turn that it has seen to its end.
+    /// The last turn that it has seen, to its end unless it ended itself in the middle.
     pub through: TurnId,
     /// The agent's own id of its conversation there, if it can be gone on with.
     pub conversation: Option<String>,

@@ -3,8 +3,8 @@
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use longshore_session::{
-    AgentActivity, AnswerKind, CheckEnd, Event, FallBack, FileFate, Memory, PlanStatus, Records, SandboxOrigin, SentMessage, SessionId,
-    SessionRecord, StoredEvent, Timestamp, ToolResult, ToolRuling, TurnFailure, TurnOutcome, Unread,
+    AgentActivity, AnswerKind, CheckEnd, Event, FallBack, FileFate, Memory, ModelHindrance, PlanStatus, PullRequestEnd, Records,
+    SandboxOrigin, SentMessage, SessionId, SessionRecord, StoredEvent, Timestamp, ToolResult, ToolRuling, TurnFailure, TurnOutcome, Unread,
 };
 use serde_json::json;
 
@@ -149,6 +149,13 @@ fn words(event: &Event) -> String {
         Event::CheckEnded { turn, check } => format!("turn {turn}: the check `{}` {}", check.command, checked(&check.end)),
         Event::TurnEnded { turn, outcome } => format!("turn {turn} ended: {}", ended(outcome)),
         Event::PullRequestOpened { pull_request } => format!("pull request #{}: {}", pull_request.number, pull_request.url),
+        Event::PullRequestEnded { number, how: PullRequestEnd::Merged } => format!("pull request #{number} was merged"),
+        Event::PullRequestEnded { number, how: PullRequestEnd::Closed } => format!("pull request #{number} was closed"),
+        Event::ModelHindered { turn, hindrance } => match hindrance {
+            ModelHindrance::OverLimit => format!("turn {turn}: the model's provider wants to be asked less"),
+            ModelHindrance::Failing { status } => format!("turn {turn}: the model's provider fails ({status})"),
+            ModelHindrance::BrokeOff => format!("turn {turn}: the model's answer broke off"),
+        },
         Event::QuestionAsked { turn, question } => format!("turn {turn}: the agent asks ({}): {}", question.id, question.text),
         Event::QuestionAnswered { question, prompt, by, answer } => match answer {
             AnswerKind::Picked { option } => format!("{by} answers {question} with option {}, as prompt {prompt}", option + 1),

@@ -6,9 +6,11 @@ mod read_thread;
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
-use longshore_gateway::{Access, CredentialError, GitCredentials, LlmEvent, LlmEventKind, LlmObserver, Pass, ToolResult, ToolSpec, Tools};
+use longshore_gateway::{
+    Access, CredentialError, GitCredentials, LlmEvent, LlmEventKind, LlmObserver, LlmOutcome, Pass, ToolResult, ToolSpec, Tools,
+};
 use longshore_github::{GitHub, GitHubError};
-use longshore_session::{Phase, RepoName};
+use longshore_session::{ModelHindrance, Phase, RepoName};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -146,6 +148,9 @@ impl GitCredentials for AppCredentials {
                     Err(CredentialError::Denied(format!("{repo} was not found: it was removed, or the GitHub App lost its access")))
                 }
                 Err(error @ GitHubError::Forbidden { .. }) => Err(CredentialError::Denied(error.to_string())),
+                Err(GitHubError::RateLimited { retry_after }) => {
+                    Err(CredentialError::Unavailable(format!("GitHub's rate limit is used up; try again in {} s", retry_after.as_secs())))
+                }
                 Err(error) => {
                     tracing::warn!(%repo, %error, "no installation token");
                     Err(CredentialError::Unavailable("GitHub gives no token now; try again in a minute".to_owned()))
@@ -176,6 +181,9 @@ impl LlmObserver for ModelWatch {
         let note = match event.kind {
             LlmEventKind::Began { .. } => reached(Phase::FirstModelRequest),
             LlmEventKind::FirstToken { .. } => reached(Phase::FirstToken),
+            LlmEventKind::Ended { status: 429, .. } => Note::Hindered(ModelHindrance::OverLimit),
+            LlmEventKind::Ended { status: status @ 500.., .. } => Note::Hindered(ModelHindrance::Failing { status }),
+            LlmEventKind::Ended { outcome: LlmOutcome::Broken, .. } => Note::Hindered(ModelHindrance::BrokeOff),
             LlmEventKind::Ended { model, usage: Some(usage), .. } => Note::Used(self.0.config.model.priced(model, usage)),
             LlmEventKind::Ended { usage: None, .. } => return,
             LlmEventKind::Primed { .. } => return self.0.pool.primed(&event.sandbox),

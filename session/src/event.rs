@@ -146,6 +146,10 @@ pub enum TurnFailure {
     Sync {
         detail: String,
     },
+    /// GitHub does not answer, or wants to be left alone, for longer than is waited for.
+    GitHubAway {
+        detail: String,
+    },
     /// The repository cannot be reached any more.
     RepositoryGone,
     SandboxOutOfMemory {
@@ -160,6 +164,11 @@ pub enum TurnFailure {
     },
     /// The agent said nothing for its time limit.
     AgentSilent {
+        seconds: u64,
+    },
+    /// The model gave no answer for as long as the agent may be silent.
+    ModelAway {
+        hindrance: ModelHindrance,
         seconds: u64,
     },
     /// The turn reached its time limit.
@@ -354,6 +363,26 @@ pub struct PullRequestRef {
     pub title: String,
 }
 
+/// What an agent's model request met, which the agent sends again by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ModelHindrance {
+    /// The provider wants to be asked less (429).
+    OverLimit,
+    /// The provider failed, or could not be reached, with this status.
+    Failing { status: u16 },
+    /// The answer ended in the middle, or nothing more came of it.
+    BrokeOff,
+}
+
+/// How a pull request came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PullRequestEnd {
+    Merged,
+    Closed,
+}
+
 /// The steps from the event's receipt to the final reply whose time is kept, in their usual order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -437,6 +466,11 @@ pub enum Event {
         turn: TurnId,
         activity: AgentActivity,
     },
+    /// The agent waits for its model, and asks it again by itself.
+    ModelHindered {
+        turn: TurnId,
+        hindrance: ModelHindrance,
+    },
     /// A rule of the repository's manifest had a word in a tool call.
     ToolRuled {
         turn: TurnId,
@@ -474,6 +508,11 @@ pub enum Event {
     },
     PullRequestOpened {
         pull_request: PullRequestRef,
+    },
+    /// The session's pull request is over: what the branch gets from now on is not in it.
+    PullRequestEnded {
+        number: u64,
+        how: PullRequestEnd,
     },
     QuestionAsked {
         turn: TurnId,

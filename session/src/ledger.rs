@@ -203,6 +203,8 @@ impl Prompts {
             | Event::CheckStarted { .. }
             | Event::CheckEnded { .. }
             | Event::PullRequestOpened { .. }
+            | Event::PullRequestEnded { .. }
+            | Event::ModelHindered { .. }
             | Event::QuestionAsked { .. }
             | Event::QuestionAnswered { .. }
             | Event::QuestionDropped { .. }

@@ -12,9 +12,9 @@ mod tool_rules;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use event::{
-    AgentActivity, AnswerKind, CheckEnd, CheckRecord, Event, FallBack, FileFate, FileKind, Memory, ModelUse, Phase, PlanEntry, PlanStatus,
-    Prompt, PromptFile, PullRequestRef, Question, Said, SandboxOrigin, SavedWork, TakenFile, ToolResult, ToolRuling, TurnFailure,
-    TurnOutcome, Unread,
+    AgentActivity, AnswerKind, CheckEnd, CheckRecord, Event, FallBack, FileFate, FileKind, Memory, ModelHindrance, ModelUse, Phase,
+    PlanEntry, PlanStatus, Prompt, PromptFile, PullRequestEnd, PullRequestRef, Question, Said, SandboxOrigin, SavedWork, TakenFile,
+    ToolResult, ToolRuling, TurnFailure, TurnOutcome, Unread,
 };
 pub use faults::{FAULT_POINTS, FaultPoint, is_fault_point};
 pub use ids::{

@@ -11,9 +11,9 @@ pub use activity::{Activity, Inserted, Way};
 pub use sync::{Checkout, Writes};
 
 use crate::{
-    AgentActivity, AnswerKind, CheckRecord, Event, FallBack, MessageTs, ModelUse, Phase, Prompt, PromptId, PullRequestRef, Question,
-    QuestionId, RepoName, SandboxId, SandboxOrigin, SavedWork, SessionId, SlackUserId, TakenFile, Timestamp, ToolRuling, TurnFailure,
-    TurnId, TurnOutcome,
+    AgentActivity, AnswerKind, CheckRecord, Event, FallBack, MessageTs, ModelHindrance, ModelUse, Phase, Prompt, PromptId, PullRequestEnd,
+    PullRequestRef, Question, QuestionId, RepoName, SandboxId, SandboxOrigin, SavedWork, SessionId, SlackUserId, TakenFile, Timestamp,
+    ToolRuling, TurnFailure, TurnId, TurnOutcome,
 };
 
 /// What the people in the thread are told of a prompt that did not start at once.
@@ -45,6 +45,8 @@ pub struct SessionState {
     /// Turns begun so far; the next one has this number plus one.
     pub turns: u32,
     pub pull_request: Option<PullRequestRef>,
+    /// Set where that one is over.
+    pub pull_request_end: Option<PullRequestEnd>,
     /// What the agent asked and nobody has answered yet. The next accepted prompt is its answer.
     pub question: Option<Question>,
     /// Every question ever asked: the same one again is no second one.
@@ -185,6 +187,11 @@ pub enum Command {
     OpenedPullRequest {
         pull_request: PullRequestRef,
     },
+    /// GitHub says that the pull request was merged or closed.
+    EndedPullRequest {
+        number: u64,
+        how: PullRequestEnd,
+    },
     /// The agent wants to know something of people.
     Ask {
         turn: TurnId,
@@ -207,6 +214,11 @@ pub enum Command {
         turn: TurnId,
         phase: Phase,
         at: Timestamp,
+    },
+    /// A model request of the agent's came to nothing, and the agent is about to send it again.
+    Hindered {
+        turn: TurnId,
+        hindrance: ModelHindrance,
     },
     /// The agent asked a model; it may be told after the turn's end.
     Used {
@@ -308,6 +320,7 @@ impl Default for SessionState {
             queue: VecDeque::new(),
             turns: 0,
             pull_request: None,
+            pull_request_end: None,
             question: None,
             asked: Vec::new(),
             moved: None,
@@ -459,15 +472,26 @@ impl SessionState {
                 _ => Err(Rejection::StaleTurn),
             },
             Command::OpenedPullRequest { pull_request } => {
-                if self.pull_request.as_ref() == Some(&pull_request) {
+                if self.pull_request.as_ref() == Some(&pull_request) && self.pull_request_end.is_none() {
                     return Ok(Decision::default());
                 }
                 Ok(Decision { events: vec![Event::PullRequestOpened { pull_request }], effects: Vec::new() })
+            }
+            Command::EndedPullRequest { number, how } => {
+                let is_news = self.pull_request.as_ref().is_some_and(|known| known.number == number) && self.pull_request_end != Some(how);
+                let events = if is_news { vec![Event::PullRequestEnded { number, how }] } else { Vec::new() };
+                Ok(Decision { events, effects: Vec::new() })
             }
             Command::Ask { turn, question } => self.ask(turn, question),
             Command::Answer { question, option, prompt } => match &self.question {
                 Some(open) if open.id == question => self.accept(prompt, AnswerKind::Picked { option }),
                 Some(_) | None => Err(Rejection::NoSuchQuestion),
+            },
+            Command::Hindered { turn, hindrance } => match &self.activity {
+                Activity::Working { turn: running, .. } if *running == turn => {
+                    Ok(Decision { events: vec![Event::ModelHindered { turn, hindrance }], effects: Vec::new() })
+                }
+                _ => Err(Rejection::StaleTurn),
             },
             Command::Used { turn, used } => {
                 if turn.0 == 0 || turn.0 > self.turns {
@@ -596,7 +620,11 @@ impl SessionState {
                 }
             }
             Event::TurnEnded { .. } => self.activity = Activity::Idle,
-            Event::PullRequestOpened { pull_request } => self.pull_request = Some(pull_request.clone()),
+            Event::PullRequestOpened { pull_request } => {
+                self.pull_request = Some(pull_request.clone());
+                self.pull_request_end = None;
+            }
+            Event::PullRequestEnded { how, .. } => self.pull_request_end = Some(*how),
             Event::QuestionAsked { question, .. } => {
                 self.asked.push(question.id.clone());
                 self.question = Some(question.clone());
@@ -624,6 +652,7 @@ impl SessionState {
             | Event::WorkSaved { .. }
             | Event::CheckStarted { .. }
             | Event::CheckEnded { .. }
+            | Event::ModelHindered { .. }
             | Event::ModelUsed { .. } => {}
             Event::ToolRuled { .. } => self.ruled.push(event.clone()),
         }

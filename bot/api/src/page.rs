@@ -11,8 +11,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use longshore_session::{
-    AgentActivity, CheckEnd, CheckRecord, Event, PlanEntry, PlanStatus, SessionId, SessionRecord, StoreError, ToolResult, ToolRuling,
-    TurnOutcome,
+    AgentActivity, CheckEnd, CheckRecord, Event, ModelHindrance, PlanEntry, PlanStatus, PullRequestEnd, SessionId, SessionRecord,
+    StoreError, ToolResult, ToolRuling, TurnOutcome,
 };
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
@@ -143,6 +143,14 @@ impl Telling {
                 };
                 self.paragraph("note", &said);
             }
+            Event::ModelHindered { hindrance, .. } => {
+                let why = match hindrance {
+                    ModelHindrance::OverLimit => "its provider is over its limit (429)".to_owned(),
+                    ModelHindrance::Failing { status } => format!("its provider fails ({status})"),
+                    ModelHindrance::BrokeOff => "its answer broke off".to_owned(),
+                };
+                self.paragraph("note", &format!("The agent waits for the model: {why}. It asks again by itself."));
+            }
             Event::StopRequested { .. } => self.paragraph("note", "Somebody asked to stop."),
             Event::WorkSaved { work, .. } if work.ahead > 0 => {
                 let commit: String = work.commit.chars().take(7).collect();
@@ -163,6 +171,13 @@ impl Telling {
                 let is_web = ["https://", "http://"].iter().any(|scheme| pull_request.url.starts_with(scheme));
                 let shown = if is_web { format!("<a href=\"{}\">{label}</a>", escape(&pull_request.url)) } else { label };
                 self.parts.push(format!("<p>{shown}</p>\n"));
+            }
+            Event::PullRequestEnded { number, how } => {
+                let how = match how {
+                    PullRequestEnd::Merged => "merged",
+                    PullRequestEnd::Closed => "closed",
+                };
+                self.paragraph("note", &format!("Pull request #{number} was {how}."));
             }
             Event::Moved { repo, .. } => self.paragraph("note", &format!("Moved to {repo}: this was the wrong repository.")),
             Event::QuestionAsked { question, .. } => {

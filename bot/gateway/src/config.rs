@@ -80,6 +80,8 @@ pub struct Limits {
     pub connect: Duration,
     /// For a model provider's first byte.
     pub llm_first_byte: Duration,
+    /// Silence in the middle of a model provider's answer.
+    pub llm_stall: Duration,
     /// For the repositories' host's answer, from the request's first byte: a push's whole upload lies in it.
     pub git_answer: Duration,
     /// Silence in the middle of a body, either way.
@@ -108,6 +110,7 @@ impl Default for Limits {
             header: Duration::from_secs(75),
             connect: Duration::from_secs(10),
             llm_first_byte: Duration::from_secs(600),
+            llm_stall: Duration::from_secs(300),
             git_answer: Duration::from_secs(1800),
             stall: Duration::from_secs(300),
             tunnel_idle: Duration::from_secs(300),

@@ -204,7 +204,7 @@ impl Shared {
         for (name, value) in answer.headers().iter().filter(|(name, _)| is_passed_back(name.as_str())) {
             headers.append(name.clone(), value.clone());
         }
-        let stream = body::with_stall(answer.bytes_stream(), self.config.limits.stall);
+        let stream = body::with_stall(answer.bytes_stream(), self.config.limits.llm_stall);
         let body = if status.is_success() {
             match watch {
                 Some(watch) => {

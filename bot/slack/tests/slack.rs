@@ -296,6 +296,7 @@ fn stop_card() -> longshore_slack::Message {
         phase: longshore_slack::CardPhase::Working,
         plan: Vec::new(),
         step: None,
+        hindrance: None,
         elapsed: Duration::from_secs(1),
         spent: longshore_slack::Spent::default(),
         session_url: None,
@@ -531,9 +532,9 @@ async fn the_doctor_names_what_is_missing() {
 #[tokio::test]
 async fn slack_takes_every_layout() {
     use longshore_slack::{
-        AgentRepos, AgentStatus, AgentStop, CardPhase, CheckEnd, CheckResult, Continuation, DiffStat, FinalReply, ImageLine, ImageState,
-        Outcome, PlanItem, PlanStatus, PoolLine, PullRequestLine, PullRequestLink, PullRequestStanding, ReceiptPhase, RepositoryPicker,
-        Rerouting, Rest, SessionLine, SessionStage, Spent, StatusScope, TurnCard, Verification,
+        AgentRepos, AgentStatus, AgentStop, CardPhase, CheckEnd, CheckResult, Continuation, Covers, DiffStat, FinalReply, ImageLine,
+        ImageState, Outcome, PlanItem, PlanStatus, PoolLine, PullRequestLine, PullRequestLink, PullRequestStanding, ReceiptPhase,
+        RepositoryPicker, Rerouting, Rest, SessionLine, SessionStage, Spent, StatusScope, TurnCard, Verification,
     };
     let slack = SlackEmulator::start(workspace()).await.unwrap();
     let client = SlackClient::new(&config(&slack)).unwrap();
@@ -550,6 +551,7 @@ async fn slack_takes_every_layout() {
         phase: CardPhase::Working,
         plan: [PlanStatus::Done, PlanStatus::Doing, PlanStatus::Pending, PlanStatus::Dropped].map(item).to_vec(),
         step: Some("running the tests".to_owned()),
+        hindrance: None,
         elapsed: Duration::from_secs(80),
         spent: Spent::default(),
         session_url: Some("https://longshore.example.com/s/1".to_owned()),
@@ -599,6 +601,8 @@ async fn slack_takes_every_layout() {
         number: 1,
         title: "Charge once".to_owned(),
         standing: PullRequestStanding::Unknown,
+        covers: Covers::All,
+        follows: None,
     };
     let outcome = Outcome::Failed { what: "No.".to_owned(), next: "Wait.".to_owned(), reference: "r-1".to_owned() };
     let failed = FinalReply { outcome, pull_request: Some(pull_request), ..done.clone() };

@@ -483,6 +483,14 @@ impl Actor {
                 let turn = self.state.activity.turn().unwrap_or(TurnId(self.state.turns));
                 self.apply(Command::Used { turn, used }).await?;
             }
+            Letter::Note(Note::Hindered(hindrance)) => {
+                if let Some(turn) = self.state.activity.turn()
+                    && self.view.turn(turn).hindrance != Some(hindrance)
+                {
+                    tracing::warn!(%turn, ?hindrance, "the agent waits for its model");
+                    self.apply(Command::Hindered { turn, hindrance }).await?;
+                }
+            }
             Letter::Note(Note::Ruled { call, tool, ruling }) => {
                 if let Some(turn) = self.state.activity.turn() {
                     self.apply(Command::Ruled { turn, call, tool, ruling }).await?;

@@ -1,7 +1,10 @@
 //! Between the agent's updates and the session's events, and what the agent is told.
 
 use longshore_agent::{AgentError, AgentUpdate, PlanStatus, StopReason, ToolStatus};
-use longshore_session::{AgentActivity, Command, Event, Inserted, PlanEntry, Prompt, ToolResult, TurnFailure, TurnId, TurnOutcome, Way};
+use longshore_session::{
+    AgentActivity, Command, Event, Inserted, ModelHindrance, PlanEntry, Prompt, PullRequestEnd, SessionState, ToolResult, TurnFailure,
+    TurnId, TurnOutcome, Way,
+};
 use sha2::{Digest, Sha256};
 
 use super::work::shortened;
@@ -81,9 +84,11 @@ pub fn join_deltas(events: &mut Vec<Event>) {
     *events = joined;
 }
 
-pub fn failure(error: &AgentError) -> TurnFailure {
-    match error {
-        AgentError::Silent { limit, .. } => TurnFailure::AgentSilent { seconds: limit.as_secs() },
+/// `hindrance` is what the agent's last model requests met, where it has done nothing since.
+pub fn failure(error: &AgentError, hindrance: Option<ModelHindrance>) -> TurnFailure {
+    match (error, hindrance) {
+        (AgentError::Silent { limit, .. }, Some(hindrance)) => TurnFailure::ModelAway { hindrance, seconds: limit.as_secs() },
+        (AgentError::Silent { limit, .. }, None) => TurnFailure::AgentSilent { seconds: limit.as_secs() },
         _ => TurnFailure::AgentCrashed { detail: shortened(&error.to_string(), 400) },
     }
 }
@@ -113,6 +118,38 @@ pub fn inserted(prompt: &Prompt, files: &str) -> String {
 pub fn as_answer(question: &str, prompt: &Prompt) -> Prompt {
     let text = format!("In answer to your question “{}”, {} says: {}", question.trim(), prompt.author.name, prompt.text);
     Prompt { text, ..prompt.clone() }
+}
+
+/// What an agent has to know of a pull request that is over, before its prompt.
+pub fn pull_request_over(state: &SessionState) -> String {
+    let (Some(pull), Some(how)) = (&state.pull_request, state.pull_request_end) else { return String::new() };
+    let how = match how {
+        PullRequestEnd::Merged => "was merged, and the branch has taken in its base branch since",
+        PullRequestEnd::Closed => "was closed without being merged",
+    };
+    format!(
+        "(The pull request #{} {how}. What you change from now on is not in it: where it is to be reviewed, open another one.)\n\n",
+        pull.number
+    )
+}
+
+/// What an agent that remembers has to know of a turn that it could not end, before the next prompt.
+pub fn broken_off(outcome: Option<&TurnOutcome>) -> &'static str {
+    match outcome {
+        Some(TurnOutcome::Failed {
+            failure:
+                TurnFailure::SandboxKilled { .. }
+                | TurnFailure::SandboxOutOfMemory { .. }
+                | TurnFailure::AgentCrashed { .. }
+                | TurnFailure::AgentSilent { .. }
+                | TurnFailure::ModelAway { .. }
+                | TurnFailure::TurnTimeout { .. },
+        }) => {
+            "(Your work on the prompt before was broken off in the middle. What you had written to files is there; what was running is not. Look where it \
+             stands before you go on.)\n\n"
+        }
+        Some(TurnOutcome::Failed { .. } | TurnOutcome::Done | TurnOutcome::Stopped { .. }) | None => "",
+    }
 }
 
 /// A prompt for an agent that was not there for the conversation.

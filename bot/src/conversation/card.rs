@@ -225,6 +225,7 @@ pub fn draw(app: &App, record: &SessionRecord, state: &SessionState, view: &View
         phase,
         plan: plan.collect(),
         step: seen.step.clone(),
+        hindrance: seen.hindrance,
         elapsed: seen.at(Phase::TurnEnded).unwrap_or(now).since(seen.started.unwrap_or(now)),
         spent: seen.spent,
         session_url: Some(app.session_url(&record.id)),

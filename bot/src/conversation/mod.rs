@@ -1,6 +1,7 @@
 //! Live sessions: one actor each, found by the session's id.
 
 mod actor;
+mod again;
 mod agent_words;
 mod attach;
 mod card;
@@ -22,8 +23,8 @@ use std::{
 
 use anyhow::{Result, bail};
 use longshore_session::{
-    Command, MessageTs, ModelUse, Person, Phase, PullRequestRef, QuestionId, Rejection, RepoName, SessionId, SlackUserId, Timestamp,
-    ToolRuling,
+    Command, MessageTs, ModelHindrance, ModelUse, Person, Phase, PullRequestRef, QuestionId, Rejection, RepoName, SessionId, SlackUserId,
+    Timestamp, ToolRuling,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -52,6 +53,8 @@ pub enum Note {
     OutboxEmpty,
     /// The gateway saw the agent ask a model.
     Used(ModelUse),
+    /// The gateway saw a model request come to nothing.
+    Hindered(ModelHindrance),
     /// A rule of the manifest had a word in a tool call of the agent's.
     Ruled { call: String, tool: String, ruling: ToolRuling },
     /// The turn need not wait for a sandbox any more.

@@ -7,8 +7,8 @@ use longshore_session::{
     TurnOutcome, final_key,
 };
 use longshore_slack::{
-    CheckResult, Continuation, DiffStat, FinalReply, Outcome, PullRequestLink, PullRequestStanding, ReceiptPhase, Told, Verification,
-    fall_back_words,
+    CheckResult, Continuation, Covers, DiffStat, FinalReply, Outcome, PullRequestLink, PullRequestStanding, ReceiptPhase, Told,
+    Verification, fall_back_words,
 };
 
 use super::view::{Fate, TurnView, View};
@@ -45,6 +45,15 @@ pub fn final_reply(
             number: pull.number,
             title: pull.title.clone(),
             standing: ended.standing,
+            covers: match ended.standing {
+                PullRequestStanding::Merged | PullRequestStanding::Closed if view.has_changed(ended.turn) => Covers::Earlier,
+                PullRequestStanding::Merged
+                | PullRequestStanding::Closed
+                | PullRequestStanding::Open
+                | PullRequestStanding::Draft
+                | PullRequestStanding::Unknown => Covers::All,
+            },
+            follows: view.pull_requests.iter().rev().nth(1).copied(),
         }),
         verified: verified(ended, view, &seen),
         spent: seen.spent,

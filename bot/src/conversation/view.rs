@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use longshore_session::{
-    Activity, AgentActivity, AnswerKind, CheckRecord, Event, FallBack, Memory, MessageTs, Phase, PlanEntry, Prompt, PromptId, Question,
-    QuestionId, SandboxId, SandboxOrigin, SavedWork, SessionState, SlackUserId, TakenFile, Timestamp, TurnId, TurnOutcome,
+    Activity, AgentActivity, AnswerKind, CheckRecord, Event, FallBack, Memory, MessageTs, ModelHindrance, Phase, PlanEntry, Prompt,
+    PromptId, Question, QuestionId, SandboxId, SandboxOrigin, SavedWork, SessionState, SlackUserId, TakenFile, Timestamp, TurnId,
+    TurnOutcome,
 };
 use longshore_slack::{Rest, Spent};
 
@@ -50,6 +51,8 @@ pub struct TurnView {
     /// The commit that the repository's check runs on.
     pub checking: Option<String>,
     pub check: Option<CheckRecord>,
+    /// What the agent's model requests meet, as long as the agent does nothing else.
+    pub hindrance: Option<ModelHindrance>,
     /// What the agent's model requests came to.
     pub spent: Spent,
 }
@@ -63,6 +66,8 @@ pub struct View {
     pub joined: BTreeMap<TurnId, Vec<Prompt>>,
     /// What the agent asked of people.
     pub questions: BTreeMap<QuestionId, QuestionView>,
+    /// The session's pull requests, oldest first.
+    pub pull_requests: Vec<u64>,
     /// When the state last changed.
     pub since: Option<Timestamp>,
 }
@@ -112,6 +117,7 @@ impl View {
             }
             Event::FilesTaken { turn, files } => self.turns.entry(*turn).or_default().files.clone_from(files),
             Event::Agent { turn, activity } => self.turns.entry(*turn).or_default().agent(activity),
+            Event::ModelHindered { turn, hindrance } => self.turns.entry(*turn).or_default().hindrance = Some(*hindrance),
             Event::PhaseReached { turn, phase, at } => {
                 let phases = &mut self.turns.entry(*turn).or_default().phases;
                 if !phases.iter().any(|(known, _)| known == phase) {
@@ -169,7 +175,12 @@ impl View {
             | Event::PromptEdited { .. }
             | Event::PromptWithdrawn { .. }
             | Event::PromptHanded { .. }
-            | Event::PullRequestOpened { .. } => {}
+            | Event::PullRequestEnded { .. } => {}
+            Event::PullRequestOpened { pull_request } => {
+                if self.pull_requests.last() != Some(&pull_request.number) {
+                    self.pull_requests.push(pull_request.number);
+                }
+            }
         }
     }
 
@@ -266,6 +277,7 @@ impl View {
 
 impl TurnView {
     fn agent(&mut self, activity: &AgentActivity) {
+        self.hindrance = None;
         match activity {
             AgentActivity::Text { delta } => {
                 if self.answer_closed {

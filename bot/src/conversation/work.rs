@@ -8,18 +8,20 @@ use longshore_session::{
     Person, PullRequestRef, PullRequestStyle, RepositoryManifest, SandboxId, SavedWork, SessionRecord, TurnFailure, fault_point,
 };
 
-use super::{
-    credit,
-    prepare::{failure, tail},
-};
+use super::{again, credit, prepare::failure};
 use crate::{app::App, config::PersonSection, home};
 
 const PUSH_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Commits what is there (the message comes on stdin), pushes if the branch is ahead of what was pushed, and reports in lines `key=value`.
+///
+/// One after the other: one that the restart of the engine cut off may still be at it.
 const SAVE: &str = r#"
 set -e
 message=$(cat)
+exec 9>/tmp/.longshore-save.lock
+flock 9
+git() { command git "$@" 9>&-; }
 git add --all
 if ! git diff --cached --quiet; then
   printf '%s\n' "$message" | git commit --quiet --no-verify --cleanup=strip --file=-
@@ -28,6 +30,7 @@ fi
 credit || echo "the co-authors could not be noted" >&2
 head=$(git rev-parse HEAD)
 pushed=$(git rev-parse --quiet --verify "refs/remotes/origin/$BRANCH" || true)
+[ "$PUSHED" = believed ] || pushed=
 ahead=$(git rev-list --count "origin/$BASE..HEAD")
 if [ "$head" != "$pushed" ] && { [ "$ahead" != 0 ] || [ -n "$pushed" ]; }; then
   git push --quiet origin "HEAD:refs/heads/$BRANCH" >&2
@@ -47,33 +50,58 @@ pub struct CommitWords<'a> {
     pub credits: &'a str,
 }
 
-/// Commits and pushes. Doing it twice changes nothing the second time.
+/// Whether the branch on GitHub is still what was pushed to it last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    Believed,
+    /// Somebody deleted it, perhaps: it is pushed again.
+    Doubted,
+}
+
+/// Commits and pushes. Doing it twice changes nothing the second time, so what fails for a reason that passes is done again.
 pub async fn save(
     app: &App,
     record: &SessionRecord,
     manifest: &RepositoryManifest,
     sandbox: &SandboxId,
-    commit: CommitWords<'_>,
+    (commit, pushed): (CommitWords<'_>, Pushed),
 ) -> Result<SavedWork, TurnFailure> {
     let exec = Exec::shell(format!("{}{SAVE}", credit::SCRIPT))
         .variable("CREDITS", commit.credits)
         .variable("BASE", &manifest.base_branch)
         .variable("BRANCH", record.id.branch())
+        .variable(
+            "PUSHED",
+            match pushed {
+                Pushed::Believed => "believed",
+                Pushed::Doubted => "doubted",
+            },
+        )
         .stdin(commit.message.to_owned())
         .timeout(PUSH_TIMEOUT)
         .output_limit(16 << 10);
     fault_point!("work.saved.before");
-    let output = app.engine.exec(sandbox, exec).await.map_err(|error| failure(&error))?;
-    fault_point!("work.saved.after");
-    if output.succeeded() {
-        return Ok(read_report(&output.stdout_text()));
+    let mut failures = 0;
+    loop {
+        let run = async || app.engine.exec(sandbox, exec.clone()).await.map_err(|error| failure(&error));
+        let output = again::past_engine_restart(run).await?;
+        if output.succeeded() {
+            fault_point!("work.saved.after");
+            return Ok(read_report(&output.stdout_text()));
+        }
+        let said = output.stderr_text();
+        failures += 1;
+        if let Some(pause) = again::pause(&said, failures) {
+            tracing::warn!(%sandbox, end = ?output.end, "cannot push; trying again in {} s", pause.as_secs());
+            tokio::time::sleep(pause).await;
+            continue;
+        }
+        tracing::error!(%sandbox, end = ?output.end, "cannot commit or push");
+        if said.contains("No space left") {
+            return Err(TurnFailure::DiskFull);
+        }
+        return Err(TurnFailure::Push { detail: again::reason(&said) });
     }
-    let said = output.stderr_text();
-    tracing::error!(%sandbox, end = ?output.end, "cannot commit or push");
-    if said.contains("No space left") {
-        return Err(TurnFailure::DiskFull);
-    }
-    Err(TurnFailure::Push { detail: tail(said.trim(), 400) })
 }
 
 fn read_report(text: &str) -> SavedWork {
@@ -102,6 +130,7 @@ fn read_report(text: &str) -> SavedWork {
 }
 
 /// What goes into a pull request beside the branch.
+#[derive(Clone, Copy)]
 pub struct Description<'a> {
     pub title: &'a str,
     /// What was done and how it was checked, as markdown.

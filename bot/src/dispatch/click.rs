@@ -109,13 +109,16 @@ async fn open_pull_request(app: &Arc<App>, click: &ActionClick, session: &Sessio
     let Some(record) = app.store.session(session.clone()).await? else {
         return answer(app, click, Notice::Outdated.render()).await;
     };
-    let message = match conversation::open_pull_request(app, session, None, None).await? {
-        Ok(pull) => Notice::PullRequestOpened { number: pull.number, url: pull.url }.render(),
+    let pull = match conversation::open_pull_request(app, session, None, None).await? {
+        Ok(pull) => pull,
         Err(why) => return answer(app, click, Notice::PullRequestRefused { why }.render()).await,
     };
+    // A session may have one after the other.
+    let key = format!("{session}:opened:{}", pull.number);
+    let message = Notice::PullRequestOpened { number: pull.number, url: pull.url }.render();
     let owner = OutboxOwner::Session(session.clone());
     let owed = Owed { channel: record.thread.channel, thread: Some(record.thread.thread), message, asker: None };
-    app.store.enqueue(&owner, owed.draft("notice", format!("{session}:opened"))?).await?;
+    app.store.enqueue(&owner, owed.draft("notice", key)?).await?;
     app.outbox.nudge(owner);
     Ok(())
 }

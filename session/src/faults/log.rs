@@ -42,7 +42,9 @@ pub fn kind(event: &Event) -> Option<&'static str> {
         | Event::FellBack { .. }
         | Event::ToolRuled { .. }
         | Event::StopRequested { .. }
-        | Event::QuestionDropped { .. } => return None,
+        | Event::QuestionDropped { .. }
+        | Event::PullRequestEnded { .. }
+        | Event::ModelHindered { .. } => return None,
     })
 }
 

@@ -31,6 +31,7 @@ impl SessionState {
                 | Event::CheckStarted { .. }
                 | Event::CheckEnded { .. }
                 | Event::ModelUsed { .. }
+                | Event::ModelHindered { .. }
                 | Event::TurnRunning { .. }
                 | Event::Agent { .. }
                 | Event::ToolRuled { .. }
@@ -40,6 +41,7 @@ impl SessionState {
                 | Event::Moved { .. }
                 | Event::CleanedUp
                 | Event::PullRequestOpened { .. }
+                | Event::PullRequestEnded { .. }
                 | Event::PhaseReached { .. }
                 | Event::QuestionAsked { .. }
                 | Event::QuestionAnswered { .. }

@@ -98,6 +98,7 @@ pub(crate) fn turns(events: &[Event]) -> Vec<TurnReport> {
             | Event::StopRequested { .. }
             | Event::TurnFinishing { .. }
             | Event::PullRequestOpened { .. }
+            | Event::PullRequestEnded { .. }
             | Event::WorkSaved { .. }
             | Event::CheckStarted { .. }
             | Event::CheckEnded { .. }
@@ -106,6 +107,7 @@ pub(crate) fn turns(events: &[Event]) -> Vec<TurnReport> {
             | Event::QuestionDropped { .. }
             | Event::Moved { .. }
             | Event::ModelUsed { .. }
+            | Event::ModelHindered { .. }
             | Event::CleanedUp => {}
             Event::TurnStarted { turn, prompt } => {
                 let prompt = prompts.get(prompt);

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use longshore_session::{RepoName, SessionId, SlackUserId};
+use longshore_session::{ModelHindrance, RepoName, SessionId, SlackUserId};
 use serde_json::Value;
 
 use super::{
     Message, Spent,
     block::{self, Style},
+    failure::hindrance_words,
     words::{code, count, elapsed, line},
 };
 use crate::action::Action;
@@ -26,6 +27,8 @@ pub struct TurnCard {
     pub plan: Vec<PlanItem>,
     /// What the agent does now, in plain words.
     pub step: Option<String>,
+    /// Set where the agent can do nothing but wait for its model.
+    pub hindrance: Option<ModelHindrance>,
     pub elapsed: Duration,
     pub spent: Spent,
     /// Where a browser shows the session.
@@ -189,6 +192,9 @@ impl TurnCard {
     }
 
     fn step_markup(&self) -> Option<String> {
+        if let Some(hindrance) = self.hindrance.filter(|_| self.phase.is_live()) {
+            return Some(format!("⏳ *Waiting for the model:* {}. The agent asks again by itself.", hindrance_words(hindrance)));
+        }
         let step = self.step.as_ref().filter(|step| self.phase.is_live() && !step.trim().is_empty())?;
         Some(format!("*Now:* {}", line(step, 300)))
     }
@@ -218,7 +224,9 @@ impl TurnCard {
             CardPhase::Queued { place } => format!(", place {place}"),
             _ => String::new(),
         };
-        let step = self.step.as_ref().filter(|_| self.phase.is_live()).map(|step| format!(": {}", line(step, 150))).unwrap_or_default();
+        let waits = self.hindrance.map(|hindrance| format!("waiting for the model, {}", hindrance_words(hindrance)));
+        let step = waits.or_else(|| self.step.clone()).filter(|_| self.phase.is_live());
+        let step = step.map(|step| format!(": {}", line(&step, 150))).unwrap_or_default();
         let done = self.plan.iter().filter(|item| item.status == PlanStatus::Done).count();
         let plan = if self.plan.is_empty() { String::new() } else { format!(" {done} of {} done.", count(self.plan.len(), "step")) };
         let spent = self.spent.words().map(|spent| format!(", {spent}")).unwrap_or_default();

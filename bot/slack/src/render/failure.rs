@@ -1,6 +1,6 @@
 //! What a person reads of a turn that failed.
 
-use longshore_session::TurnFailure;
+use longshore_session::{ModelHindrance, TurnFailure};
 
 use super::Outcome;
 
@@ -33,6 +33,10 @@ pub fn failure_words(failure: &TurnFailure) -> (String, String) {
             format!("The sandbox could not be brought up to date with the base branch: {detail}"),
             "See that the base branch in the manifest exists, then reply here to try again.".to_owned(),
         ),
+        TurnFailure::GitHubAway { detail } => (
+            format!("GitHub cannot be worked with at the moment: {detail}"),
+            "Nothing is lost. Reply here in some minutes, I go on from this request.".to_owned(),
+        ),
         TurnFailure::RepositoryGone => (
             "I cannot reach the repository any more: it was removed, or the GitHub App lost its access.".to_owned(),
             "See that the App is installed on it, then reply here to try again.".to_owned(),
@@ -52,6 +56,11 @@ pub fn failure_words(failure: &TurnFailure) -> (String, String) {
         TurnFailure::AgentSilent { seconds } => (
             format!("The agent said nothing for {}, so I ended the turn.", span(*seconds)),
             "Reply here to go on; a smaller step may help.".to_owned(),
+        ),
+        TurnFailure::ModelAway { hindrance, seconds } => (
+            format!("The model gave no answer for {}, so I ended the turn: {}.", span(*seconds), hindrance_words(*hindrance)),
+            "What was done is kept. Reply here to go on; if it lasts, whoever runs Longshore should look at the provider's limits and state."
+                .to_owned(),
         ),
         TurnFailure::TurnTimeout { seconds } => {
             (format!("The turn reached its limit of {}.", span(*seconds)), "What was done is saved. Reply here to go on.".to_owned())
@@ -75,6 +84,15 @@ pub fn failure_words(failure: &TurnFailure) -> (String, String) {
         ),
     };
     (what, next)
+}
+
+/// What is the matter with the model, as a sentence's part.
+pub(super) fn hindrance_words(hindrance: ModelHindrance) -> String {
+    match hindrance {
+        ModelHindrance::OverLimit => "its provider is over its limit (429)".to_owned(),
+        ModelHindrance::Failing { status } => format!("its provider fails ({status})"),
+        ModelHindrance::BrokeOff => "its answers break off".to_owned(),
+    }
 }
 
 /// As an operator would write it: `90 s`, `10 min`.

@@ -43,7 +43,7 @@ pub use notice::{ImageNotReady, NotAllowed, Notice, UnknownRepository};
 pub use picker::{Candidate, PickerDone, RepositoryPicker};
 pub use question::{AskedQuestion, ClosedQuestion, QuestionFate};
 pub use queue::{QueuePlace, QueuedNotice};
-pub use reply::{DiffStat, FinalReply, Outcome, PullRequestLink, ReceiptPhase};
+pub use reply::{Covers, DiffStat, FinalReply, Outcome, PullRequestLink, ReceiptPhase};
 pub use rest::{Continuation, Rest, Told};
 pub use sessions::{AgentStatus, AgentStop, PullRequestLine, PullRequestStanding, SessionLine, SessionStage};
 pub use shortcut::{ASK_ABOUT, AskAboutWindow, AskedAbout, ShortcutRefused};

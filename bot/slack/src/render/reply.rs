@@ -75,6 +75,17 @@ pub struct PullRequestLink {
     pub title: String,
     /// When the reply was written.
     pub standing: PullRequestStanding,
+    pub covers: Covers,
+    /// The session's pull request before it, which was merged or closed.
+    pub follows: Option<u64>,
+}
+
+/// What of the session's work is in its pull request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Covers {
+    All,
+    /// It is over, and the branch has got more since: that wants a new one.
+    Earlier,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,7 +193,9 @@ impl FinalReply {
         let pull_request = self.pull_request.as_ref()?;
         let label = format!("#{} {}", pull_request.number, pull_request.title);
         let standing = pull_request.standing.words().map(|words| format!(" · {words}")).unwrap_or_default();
-        Some(format!("🔀 Pull request {}{standing}", link(&pull_request.url, &label)))
+        let follows = pull_request.follows.map(|number| format!(" · follows #{number}")).unwrap_or_default();
+        let beyond = if self.offers_another() { "\nIt does not hold what was changed since: the button opens a new one." } else { "" };
+        Some(format!("🔀 Pull request {}{standing}{follows}{beyond}", link(&pull_request.url, &label)))
     }
 
     fn foot(&self) -> Option<String> {
@@ -198,15 +211,17 @@ impl FinalReply {
     }
 
     fn buttons(&self) -> Vec<Value> {
-        let pull_request = match &self.pull_request {
-            Some(pull_request) => Some(block::link_button("Open pull request", &pull_request.url, "pull_request")),
-            None if self.has_changes() => {
-                Some(block::button("Create pull request", &Action::OpenPullRequest(self.session.clone()), "", Style::Primary))
-            }
-            None => None,
-        };
+        let create = || block::button("Create pull request", &Action::OpenPullRequest(self.session.clone()), "", Style::Primary);
+        let create = (self.offers_another() || self.pull_request.is_none() && self.has_changes()).then(create);
+        let open =
+            self.pull_request.as_ref().map(|pull_request| block::link_button("Open pull request", &pull_request.url, "pull_request"));
         let session = self.session_url.as_ref().map(|url| block::link_button("Open session", url, "session"));
-        pull_request.into_iter().chain(session).collect()
+        create.into_iter().chain(open).chain(session).collect()
+    }
+
+    /// The pull request is over, and there is more.
+    fn offers_another(&self) -> bool {
+        self.has_changes() && self.pull_request.as_ref().is_some_and(|pull_request| pull_request.covers == Covers::Earlier)
     }
 
     fn has_changes(&self) -> bool {
@@ -231,7 +246,12 @@ impl FinalReply {
         let ending = format!("{ending}{check}");
         match &self.pull_request {
             Some(pull_request) => {
-                format!("{ending} Pull request #{}: {}", pull_request.number, link(&pull_request.url, &pull_request.title))
+                let more = if self.offers_another() {
+                    " What was changed since is not in it; a new one can be created with the button."
+                } else {
+                    ""
+                };
+                format!("{ending} Pull request #{}: {}{more}", pull_request.number, link(&pull_request.url, &pull_request.title))
             }
             None if self.has_changes() => format!("{ending} There are changes; a pull request can be created with the button."),
             None => ending,

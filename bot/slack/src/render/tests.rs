@@ -67,6 +67,7 @@ fn card(phase: CardPhase) -> TurnCard {
             PlanItem { text: "Run the tests".to_owned(), status: PlanStatus::Pending },
         ],
         step: Some("reading `src/checkout.py`".to_owned()),
+        hindrance: None,
         elapsed: Duration::from_secs(80),
         spent: Spent { micros: 420_000, unpriced_tokens: 0 },
         session_url: Some("https://longshore.example.com/s/s-7k2m9q4dxw".to_owned()),
@@ -163,6 +164,8 @@ fn done_with_a_pull_request() {
         number: 12,
         title: "Charge once <per> order | retry".to_owned(),
         standing: PullRequestStanding::Open,
+        covers: Covers::All,
+        follows: None,
     };
     let reply = FinalReply {
         pull_request: Some(pull_request),

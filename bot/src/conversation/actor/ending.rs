@@ -15,7 +15,7 @@ use crate::{
     conversation::{
         agent_words, check, credit,
         reply::{self, Ended},
-        work::{self, CommitWords},
+        work::{self, CommitWords, Pushed},
     },
     overview,
 };
@@ -54,7 +54,8 @@ impl Actor {
                 // The work was pushed before the check began.
                 return Done::Saved { turn, result: None };
             }
-            let result = work::save(&app, &record, &manifest, &sandbox, CommitWords { message: &message, credits: &credits }).await;
+            let words = CommitWords { message: &message, credits: &credits };
+            let result = work::save(&app, &record, &manifest, &sandbox, (words, Pushed::Believed)).await;
             Done::Saved { turn, result: Some(result) }
         };
         self.tasks.spawn(task.in_current_span());
@@ -138,7 +139,7 @@ impl Actor {
         batch.outbox = reply::final_reply(&self.record, &self.state, &self.view, &ended)?;
         self.paint_last(turn);
         self.note_work(turn);
-        self.drop_condemned().await;
+        self.drop_condemned();
         self.begin_rest();
         self.commit(batch).await?;
         self.keep_snapshot();

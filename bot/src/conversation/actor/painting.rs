@@ -16,6 +16,7 @@ pub(super) struct Painted {
     phase: &'static str,
     plan: Vec<longshore_session::PlanEntry>,
     step: Option<String>,
+    hindrance: Option<longshore_session::ModelHindrance>,
     checking: Option<String>,
     outcome: Option<TurnOutcome>,
     /// Where the turn waits for a sandbox.
@@ -86,8 +87,9 @@ impl Actor {
             Activity::Preparing { .. } => self.app.room.place_of(&self.record.id),
             Activity::Idle | Activity::Working { .. } | Activity::Stopping { .. } | Activity::Finishing { .. } => None,
         };
-        let (plan, step, checking, outcome) = (seen.plan, seen.step, seen.checking, seen.outcome);
-        Painted { phase: phase_word(&self.state), plan, step, checking, outcome, place }
+        let phase = phase_word(&self.state);
+        let (plan, step, hindrance, checking, outcome) = (seen.plan, seen.step, seen.hindrance, seen.checking, seen.outcome);
+        Painted { phase, plan, step, hindrance, checking, outcome, place }
     }
 
     /// Shows on a turn's card that its question has been answered, or need not be.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use longshore_github::GitHubError;
 use longshore_session::{OutboxOwner, PullRequestRef, TurnId, Writes};
 use tokio::sync::oneshot;
 use tracing::Instrument;
@@ -13,7 +14,7 @@ use crate::{
         POSTS_PER_TURN, agent_words,
         attach::{News, Taken},
         credit,
-        work::{self, CommitWords, Description},
+        work::{self, CommitWords, Description, Pushed},
     },
     outbox::{FileToSend, OwedFile},
 };
@@ -44,21 +45,45 @@ impl Actor {
         let (app, record, stillness) = (Arc::clone(&self.app), self.record.clone(), self.stillness());
         let task = async move {
             let result = async {
-                if let Some(sandbox) = sandbox {
+                let save = async |pushed| {
+                    let Some(sandbox) = &sandbox else { return Ok(()) };
                     let _held = stillness.lock().await;
                     let words = CommitWords { message: &title, credits: &credits };
-                    let saved = work::save(&app, &record, &manifest, &sandbox, words).await.map_err(|failure| {
+                    let saved = work::save(&app, &record, &manifest, sandbox, (words, pushed)).await.map_err(|failure| {
                         let (what, next) = longshore_slack::failure_words(&failure);
                         format!("{what} {next}")
                     })?;
                     if saved.ahead == 0 {
                         return Err("there are no changes yet, so there is nothing to open a pull request for".to_owned());
                     }
-                }
+                    Ok(())
+                };
+                save(Pushed::Believed).await?;
                 let description = Description { title: &title, done: &done, asked: &asked, author: &prompt.author };
-                work::open_pull_request(&app, &record, &manifest, description).await.map_err(|error| {
+                let mut opened = work::open_pull_request(&app, &record, &manifest, description).await;
+                if matches!(opened, Err(GitHubError::Rejected { .. }))
+                    && let Ok(None) = app.github.branch_head(&record.repo, &record.id.branch()).await
+                {
+                    tracing::warn!("the session's branch was deleted on GitHub");
+                    if sandbox.is_none() {
+                        let branch = record.id.branch();
+                        return Err(format!("the branch {branch} was deleted on GitHub. Reply in the thread: I push it again then"));
+                    }
+                    save(Pushed::Doubted).await?;
+                    opened = work::open_pull_request(&app, &record, &manifest, description).await;
+                }
+                opened.map_err(|error| {
                     tracing::error!(%error, "cannot open a pull request");
-                    format!("GitHub did not take the pull request: {error}. The work is pushed to {}.", record.id.branch())
+                    let why = match error {
+                        GitHubError::Unauthenticated { .. } if app.config.people.contains_key(prompt.author.slack_user.as_str()) => {
+                            format!(
+                                "it does not take the token of {} any more, which whoever runs Longshore must renew",
+                                prompt.author.name
+                            )
+                        }
+                        error => error.to_string(),
+                    };
+                    format!("GitHub did not take the pull request: {why}. The work is pushed to {}.", record.id.branch())
                 })
             };
             let result = result.await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use longshore_sandbox::EngineError;
-use longshore_session::{Activity, SandboxId, SnapshotRecord, TurnId, fault_point};
+use longshore_session::{Activity, Phase, SandboxId, SnapshotRecord, TurnId, fault_point};
 use longshore_slack::Rest;
 use tokio::{
     sync::{Mutex, OwnedMutexGuard},
@@ -112,6 +112,7 @@ impl Actor {
             stillness: Arc::clone(&self.resting.stillness),
             due: self.due(),
             last: self.view.last_given(turn).map(|(last, _)| last),
+            pull_request: self.state.pull_request.as_ref().filter(|_| self.state.pull_request_end.is_none()).map(|pull| pull.number),
         }
     }
 
@@ -164,12 +165,17 @@ impl Actor {
         }
     }
 
-    /// An idle sandbox that ended by itself: its files are there still, as far as they are not kept.
+    /// A sandbox that ended, or is ended here: its files are there still, as far as they are not kept.
     pub(super) fn keep_ended(&mut self, sandbox: SandboxId, moment: Option<Moment>) {
         self.resting.due = None;
         let (app, session, stillness) = (Arc::clone(&self.app), self.record.id.clone(), self.stillness());
+        // Now, if that can be: a prompt that comes next shall find what is kept here.
+        let held = self.hold();
         let task = async move {
-            let held = stillness.lock_owned().await;
+            let held = match held {
+                Some(held) => held,
+                None => stillness.lock_owned().await,
+            };
             let result = match moment.clone() {
                 Some(moment) => snapshots::take(&app, &session, moment).await,
                 None => Ok(None),
@@ -182,9 +188,39 @@ impl Actor {
         self.tasks.spawn(task.in_current_span());
     }
 
-    /// What is not kept of a sandbox that ended while the session was idle.
+    /// What is not kept of a sandbox that ended. Its files are there still, and with them what a turn did in it so far, and the agent's own account of that.
     pub(super) fn due_of_ended(&self) -> Option<Moment> {
-        if self.state.activity == Activity::Idle { self.due() } else { None }
+        match &self.state.activity {
+            Activity::Idle => self.due(),
+            // Whoever prepares the turn sees to it.
+            Activity::Preparing { .. } => None,
+            Activity::Working { turn, .. } | Activity::Stopping { turn, .. } | Activity::Finishing { turn, .. } => self.broken_off(*turn),
+        }
+    }
+
+    /// What is left of a turn in a sandbox that is not to be worked in any more.
+    fn broken_off(&self, turn: TurnId) -> Option<Moment> {
+        // Half brought up it is worth nothing.
+        self.sandbox.as_ref().filter(|sandbox| self.state.has_checkout_in(sandbox))?;
+        // An agent that asked its model has taken the prompt into its conversation.
+        let knows_it = self.view.has_reached(turn, Phase::FirstModelRequest);
+        let through = if knows_it { Some(turn) } else { self.view.last_given(turn).map(|(last, _)| last) };
+        self.moment(through?)
+    }
+
+    /// Removes the sandbox if it is not to be used again. What the session's work in it came to is kept.
+    pub(super) fn drop_condemned(&mut self) {
+        if self.condemned.is_some() && self.condemned == self.sandbox {
+            self.link = Link::None;
+            let last = self.view.last_given(TurnId(u32::MAX)).map(|(last, _)| last);
+            let moment = last.and_then(|last| self.broken_off(last));
+            if let Some(sandbox) = self.sandbox.take() {
+                // Whatever its agent is still at comes to nothing.
+                self.app.sandboxes.release(&sandbox);
+                self.keep_ended(sandbox, moment);
+            }
+        }
+        self.condemned = None;
     }
 
     pub(super) fn rest_further(&mut self) {

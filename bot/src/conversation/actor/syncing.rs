@@ -5,18 +5,22 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Result;
 use longshore_agent::Permissions;
 use longshore_sandbox::SandboxState;
-use longshore_session::{Checkout, Command, Prompt, SandboxId, SandboxOrigin, TurnFailure, TurnId, Writes};
+use longshore_session::{Checkout, Command, Prompt, PullRequestEnd, SandboxId, SandboxOrigin, TurnFailure, TurnId, Writes};
 use tracing::Instrument;
 
 use super::{Actor, Done, Link, turn::Tried};
-use crate::conversation::prepare;
+use crate::conversation::prepare::{self, Base};
 
 /// From a prompt to the model request of an agent that is up.
 const HEAD_START: Duration = Duration::from_millis(100);
 
 impl Actor {
     pub(super) fn sync(&mut self, turn: TurnId, prompt: &Prompt, sandbox: SandboxId, checkout: Checkout) {
-        let syncing = prepare::sync(Arc::clone(&self.app), self.record.clone(), prompt.author.clone(), sandbox, checkout);
+        let base = match self.state.pull_request_end {
+            Some(PullRequestEnd::Merged) => Base::TakenIn,
+            Some(PullRequestEnd::Closed) | None => Base::Left,
+        };
+        let (app, record, author) = (Arc::clone(&self.app), self.record.clone(), prompt.author.clone());
         // Nothing can be written before the model has answered: an agent that is up already gets to it undisturbed.
         let head_start = match self.view.turn(turn).origin {
             SandboxOrigin::Claimed | SandboxOrigin::Kept => HEAD_START,
@@ -24,7 +28,7 @@ impl Actor {
         };
         let task = async move {
             tokio::time::sleep(head_start).await;
-            Done::Synced { turn, result: syncing.await }
+            Done::Synced { turn, result: prepare::sync(&app, &record, &author, &sandbox, (checkout, base)).await }
         };
         self.syncing = Some(self.tasks.spawn(task.in_current_span()));
     }

@@ -51,6 +51,10 @@ impl Actor {
         for (phase, at) in prepared.reached {
             let _ = self.decide(&mut batch, Command::Reached { turn, phase, at });
         }
+        if let (Some(pull), Some(how)) = (&self.state.pull_request, prepared.pull_request_end) {
+            let number = pull.number;
+            let _ = self.decide(&mut batch, Command::EndedPullRequest { number, how });
+        }
         if !prepared.files.is_empty() {
             let unread = files::unread(&prepared.files);
             let took = self.decide(&mut batch, Command::TookFiles { turn, files: prepared.files });
@@ -135,9 +139,13 @@ impl Actor {
         let given = self.as_given(&prompt);
         let Link::Ready { agent, sandbox } = &mut self.link else { return Ok(()) };
         let files = self.view.turn(turn).files;
-        let asked = format!("{}{}", agent_words::asked(&given, self.state.activity.inserted()), files::told(&files));
+        let over = agent_words::pull_request_over(&self.state);
+        let asked = format!("{over}{}{}", agent_words::asked(&given, self.state.activity.inserted()), files::told(&files));
         let text = match self.view.unknown_from(turn) {
-            None => asked,
+            None => {
+                let before = self.view.last_given(turn).map(|(last, _)| self.view.turn(last).outcome);
+                format!("{}{asked}", agent_words::broken_off(before.flatten().as_ref()))
+            }
             Some(TurnId(1)) => agent_words::with_transcript(&self.view.transcript(TurnId(1)..turn), &asked),
             Some(first) => agent_words::with_what_came_since(&self.view.transcript(first..turn), &asked),
         };
@@ -201,9 +209,9 @@ impl Actor {
         }
         self.condemned.clone_from(&self.sandbox);
         match self.state.activity.turn() {
-            Some(turn) => self.fail(turn, agent_words::failure(&error)).await,
+            Some(turn) => self.fail(turn, agent_words::failure(&error, self.view.turn(turn).hindrance)).await,
             None => {
-                self.drop_condemned().await;
+                self.drop_condemned();
                 Ok(())
             }
         }
@@ -273,7 +281,7 @@ impl Actor {
             Err(error) => {
                 tracing::error!(%error, "the agent's carrier cannot be opened");
                 self.condemned = Some(sandbox);
-                self.fail(turn, agent_words::failure(&error)).await
+                self.fail(turn, agent_words::failure(&error, None)).await
             }
         }
     }
@@ -304,17 +312,6 @@ impl Actor {
                 false
             }
         }
-    }
-
-    /// Removes the sandbox if it is not to be used again.
-    pub(super) async fn drop_condemned(&mut self) {
-        if self.condemned.is_some() && self.condemned == self.sandbox {
-            self.link = Link::None;
-            if let Some(sandbox) = self.sandbox.take() {
-                prepare::discard(&self.app, &sandbox).await;
-            }
-        }
-        self.condemned = None;
     }
 
     /// A preparation that was broken off may have left a sandbox that nobody waits for.

@@ -8,16 +8,19 @@ mod sync;
 use std::sync::Arc;
 
 use longshore_sandbox::EngineError;
-use longshore_session::{Phase, Prompt, SandboxId, SandboxOrigin, SessionRecord, TakenFile, Timestamp, TurnFailure, TurnId, fault_point};
+use longshore_session::{
+    Phase, Prompt, PullRequestEnd, SandboxId, SandboxOrigin, SessionRecord, TakenFile, Timestamp, TurnFailure, TurnId, fault_point,
+};
+use longshore_slack::PullRequestStanding;
 
 use self::obtain::{Obtained, obtain};
 pub use self::{
     obtain::{discard, find, wake},
     restore::take_up,
-    sync::sync,
+    sync::{Base, sync},
 };
-use super::files;
-use crate::{app::App, snapshots::Moment};
+use super::{again, files};
+use crate::{app::App, overview, snapshots::Moment};
 
 /// What the session has when its turn begins.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub struct Before {
     pub due: Option<Moment>,
     /// The last turn that an agent was given.
     pub last: Option<TurnId>,
+    /// The session's pull request, unless it is known to be over.
+    pub pull_request: Option<u64>,
 }
 
 /// An agent that has written and been asked things before the session gets it.
@@ -50,6 +55,8 @@ pub struct Prepared {
     pub heard: Option<Heard>,
     /// The prompt's files, as far as they could be had.
     pub files: Vec<TakenFile>,
+    /// How the session's pull request ended meanwhile.
+    pub pull_request_end: Option<PullRequestEnd>,
     pub reached: Vec<(Phase, Timestamp)>,
 }
 
@@ -59,15 +66,16 @@ pub async fn prepare(app: Arc<App>, record: SessionRecord, prompt: Prompt, befor
     let obtained = async {
         // A snapshot that is being taken is waited for.
         let _held = Arc::clone(&before.stillness).lock_owned().await;
-        obtain(&app, (&record, &prompt), manifest, &before).await
+        again::past_engine_restart(|| obtain(&app, (&record, &prompt), manifest, &before)).await
     };
-    let (obtained, fetched) = tokio::join!(obtained, files::fetch(&app, &prompt));
+    let pull_request_end = async { pull_request_end(&app, &record, before.pull_request?).await };
+    let (obtained, fetched, pull_request_end) = tokio::join!(obtained, files::fetch(&app, &prompt), pull_request_end);
     let Obtained { sandbox, origin, heard } = obtained?;
     let reached = vec![(Phase::SandboxReady, app.clock.now())];
     match files::place(&app, &sandbox, &prompt, fetched).await {
         Ok(files) => {
             fault_point!("files.placed.after");
-            Ok(Prepared { sandbox, origin, heard, files, reached })
+            Ok(Prepared { sandbox, origin, heard, files, pull_request_end, reached })
         }
         Err(failure) => {
             if origin != SandboxOrigin::Kept {
@@ -75,6 +83,15 @@ pub async fn prepare(app: Arc<App>, record: SessionRecord, prompt: Prompt, befor
             }
             Err(failure)
         }
+    }
+}
+
+/// Whether somebody merged or closed the pull request since the last turn, where GitHub tells.
+async fn pull_request_end(app: &App, record: &SessionRecord, number: u64) -> Option<PullRequestEnd> {
+    match overview::ask_standing(app, &record.repo, number).await? {
+        PullRequestStanding::Merged => Some(PullRequestEnd::Merged),
+        PullRequestStanding::Closed => Some(PullRequestEnd::Closed),
+        PullRequestStanding::Open | PullRequestStanding::Draft | PullRequestStanding::Unknown => None,
     }
 }
 

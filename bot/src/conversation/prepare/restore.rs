@@ -59,6 +59,12 @@ pub async fn restore(
             discard(app, &sandbox).await;
             return Err(Unrestored::Unusable);
         }
+        // What came after the snapshot is on GitHub, which cannot be asked now: it can with the next prompt.
+        (Ok(_), Err(failure @ TurnFailure::GitHubAway { .. })) => {
+            tracing::error!(%sandbox, "cannot catch up with the session's branch");
+            discard(app, &sandbox).await;
+            return Err(Unrestored::Failed(failure));
+        }
         (Ok(_), Err(failure)) => {
             tracing::warn!(%sandbox, ?failure, "the checkout of a restored sandbox cannot be gone on with");
             discard(app, &sandbox).await;

@@ -61,7 +61,7 @@ async fn a_turn_that_meets_a_limit_is_ended_and_its_work_kept() {
         let mut talk = Talk::begin(&harness, "C0PLATFORM", "in acme/storefront, starve");
         talk.fails_with(&["The sandbox used up its 2048 MiB of memory", "`limits.memory_mb`", "in a new sandbox"]).await;
         talk.reply("still there?");
-        talk.ends_well_with(&["Still here.", "The earlier sandbox is gone"]).await;
+        talk.ends_well_with(&["Still here.", "Restored from the snapshot of"]).await;
     };
     tokio::join!(silent, endless, hungry, starved);
     harness.finish().await.unwrap();

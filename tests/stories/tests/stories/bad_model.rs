@@ -1,11 +1,17 @@
 //! A model that refuses, limits, breaks off: said in the thread where it ends the turn, borne where it passes.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use longshore_emulators::model::{CallKind, Fault};
+use longshore_emulators::model::{CallKind, Fault, ScriptStep};
 use longshore_harness::{Harness, Options};
 
-use crate::bad_talk::{Talk, asked};
+use crate::bad_talk::{Talk, asked, shell};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_that_fails_is_said_and_the_session_goes_on() {
@@ -50,5 +56,55 @@ async fn a_model_that_fails_is_said_and_the_session_goes_on() {
 
     talk.reply("say seven");
     talk.ends_well_with(&["This is number seven."]).await;
+    harness.finish().await.unwrap();
+}
+
+/// Fails until the story lets it answer.
+async fn fails_for_a_while(harness: &Harness, channel: &str, (word, fault): (&str, Fault), shown: &str) {
+    let (mended, answer) = (Arc::new(AtomicBool::new(false)), format!("At last: {word}."));
+    let (is_mended, said) = (Arc::clone(&mended), answer.clone());
+    harness.model().push_script(
+        asked(&format!("say {word}")).decide(move |_| {
+            if is_mended.load(Ordering::SeqCst) { ScriptStep::Say(said.clone()) } else { ScriptStep::Fail(fault.clone()) }
+        }),
+    );
+    let talk = Talk::begin(harness, channel, &format!("in acme/storefront, say {word}"));
+    let told = talk.shows(shown).await;
+    assert!(told.contains("The agent asks again by itself"), "{told}");
+    mended.store(true, Ordering::SeqCst);
+    let told = talk.ends_well_with(&[&answer]).await;
+    assert_eq!(told.matches("At last").count(), 1, "{told}");
+    assert!(!talk.text().contains("The agent asks again by itself"), "the card forgets it: {}", talk.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_away_is_said_while_it_lasts_and_at_the_end() {
+    let mut options = Options::samples(&["acme/storefront"]);
+    options.configuration = "[limits]\nsilence_seconds = 60\nmodel_stall_seconds = 8\n".to_owned();
+    let harness = Harness::start(options).await.unwrap();
+    let model = harness.model();
+    model.push_script(
+        asked("wait for ever")
+            .call("bash", shell("echo 'first line' > NOTES.md"))
+            .fail(Fault::RateLimited { retry_after: Duration::from_secs(3600) }),
+    );
+    model.push_script(asked("still there?").say("Still here."));
+    let second = Duration::from_secs(1);
+    let limited = fails_for_a_while(
+        &harness,
+        "C0CHECKOUT",
+        ("limited", Fault::RateLimited { retry_after: second }),
+        "its provider is over its limit (429)",
+    );
+    let failing = fails_for_a_while(&harness, "C0PLATFORM", ("failing", Fault::Status(503)), "its provider fails (503)");
+    let stalled = fails_for_a_while(&harness, "C0GENERAL", ("stalled", Fault::StallAfter(1)), "its answers break off");
+    let away = async {
+        let mut talk = Talk::begin(&harness, "C0CHECKOUT", "in acme/storefront, wait for ever");
+        talk.fails_with(&["The model gave no answer for 1 min", "its provider is over its limit (429)", "What was done is kept"]).await;
+        talk.reply("still there?");
+        talk.ends_well_with(&["Still here.", "Restored from the snapshot of"]).await;
+    };
+    harness.expect_errors("the agent is lost");
+    tokio::join!(limited, failing, stalled, away);
     harness.finish().await.unwrap();
 }

@@ -92,6 +92,12 @@ impl<'a> Talk<'a> {
         told
     }
 
+    /// The message that is the final reply of the due turn.
+    pub async fn last_final(&self) -> Value {
+        let key = format!("{}:final:{}", self.session().await, self.turn);
+        self.bot_messages(&key).pop().unwrap()
+    }
+
     /// Whatever the bot wrote in the thread whose key begins so.
     pub fn bot_messages(&self, key: &str) -> Vec<Value> {
         let key_of = |message: &Value| message["metadata"]["event_payload"]["key"].as_str().unwrap_or_default().to_owned();

@@ -56,7 +56,7 @@ async fn is_there(container: &str) -> bool {
 }
 
 /// The session's snapshots in the engine.
-async fn images(harness: &Harness) -> Result<Vec<String>> {
+pub async fn images(harness: &Harness) -> Result<Vec<String>> {
     let namespace = format!("label=dev.longshore.image.namespace={}", harness.namespace());
     let format = [
         "image",

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use longshore_session::ModelHindrance;
+
 use super::{Example, ana, repo, session, thread};
 use crate::render::{CardPhase, PlanItem, PlanStatus, Rerouting, Spent, TurnCard};
 
@@ -21,6 +23,21 @@ pub(super) fn all() -> Vec<Example> {
             "card-follow-up",
             "The same on a later turn, where the repository is settled.",
             TurnCard { rerouting: Rerouting::Closed, ..card(CardPhase::Working, 31) },
+        ),
+        (
+            "card-model-limit",
+            "The model's provider wants to be asked less; the agent waits and asks again.",
+            TurnCard { hindrance: Some(ModelHindrance::OverLimit), ..card(CardPhase::Working, 130) },
+        ),
+        (
+            "card-model-failing",
+            "The model's provider fails.",
+            TurnCard { hindrance: Some(ModelHindrance::Failing { status: 502 }), ..card(CardPhase::Working, 130) },
+        ),
+        (
+            "card-model-broke-off",
+            "The model's answer broke off, or nothing more came of it.",
+            TurnCard { hindrance: Some(ModelHindrance::BrokeOff), ..card(CardPhase::Working, 130) },
         ),
         ("card-waiting", "The agent asked something, and the turn waits for the answer.", card(CardPhase::Waiting, 95)),
         ("card-finishing", "The agent is done, and its work is being pushed.", ended(CardPhase::Finishing, PlanStatus::Done)),
@@ -50,6 +67,7 @@ fn card(phase: CardPhase, seconds: u64) -> TurnCard {
         phase,
         plan: plan(PlanStatus::Doing, PlanStatus::Pending),
         step: Some("reading src/checkout.py".to_owned()),
+        hindrance: None,
         elapsed: Duration::from_secs(seconds),
         spent: Spent { micros: 4_200 * seconds, unpriced_tokens: 0 },
         session_url: Some("https://longshore.example.com/sessions/s-7k2m9q4dxw?key=k".to_owned()),

@@ -6,8 +6,8 @@ use longshore_session::{FallBack, Timestamp};
 
 use super::{Example, Shape, ana, ben, for_one, repo, session, source};
 use crate::render::{
-    CheckEnd, CheckResult, Continuation, Detour, DiffStat, FinalReply, Outcome, PullRequestLink, PullRequestStanding, ReceiptPhase, Spent,
-    Told, Verification, fall_back_words,
+    CheckEnd, CheckResult, Continuation, Covers, Detour, DiffStat, FinalReply, Outcome, PullRequestLink, PullRequestStanding, ReceiptPhase,
+    Spent, Told, Verification, fall_back_words,
 };
 
 pub(super) fn all() -> Vec<Example> {
@@ -18,8 +18,11 @@ pub(super) fn all() -> Vec<Example> {
         number: 12,
         title: "Charge once per order".to_owned(),
         standing: PullRequestStanding::Open,
+        covers: Covers::All,
+        follows: None,
     };
-    let with_pull = |standing| FinalReply { pull_request: Some(PullRequestLink { standing, ..pull_request.clone() }), ..done(summary) };
+    let replies_to = |pull_request| FinalReply { pull_request: Some(pull_request), ..done(summary) };
+    let with_pull = |standing| replies_to(PullRequestLink { standing, ..pull_request.clone() });
     let checked = |end, tail: &str| {
         let took = Duration::from_millis(12_400);
         let (command, commit) = ("make test".to_owned(), "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d".to_owned());
@@ -78,6 +81,16 @@ pub(super) fn all() -> Vec<Example> {
         ),
         ("reply-merged", "A question about work that was merged meanwhile.", with_pull(PullRequestStanding::Merged)),
         ("reply-closed", "The same where the pull request was closed.", with_pull(PullRequestStanding::Closed)),
+        (
+            "reply-merged-and-more",
+            "The work went on after its pull request was merged.",
+            replies_to(PullRequestLink { standing: PullRequestStanding::Merged, covers: Covers::Earlier, ..pull_request.clone() }),
+        ),
+        (
+            "reply-follows",
+            "A second pull request, since the first was merged.",
+            replies_to(PullRequestLink { number: 15, follows: Some(12), ..pull_request.clone() }),
+        ),
         ("reply-state-unknown", "GitHub could not be asked for the pull request's state.", with_pull(PullRequestStanding::Unknown)),
         ("reply-changes", "The work is done; a pull request was not asked for yet.", done(summary)),
         ("reply-unchanged", "A question that needed a sandbox, but no change.", unchanged.clone()),

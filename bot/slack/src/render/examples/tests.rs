@@ -92,8 +92,9 @@ fn every_variant_has_an_example() {
         Verification after "verified:": Nothing, NoCheck, Ran;
         CheckEnd after "end:": Exited, TimedOut, OutOfMemory, NotRun;
         Outcome after "outcome:": Done, Asked, Failed, Stopped;
-        TurnFailure after "TurnFailure": NoImage, EngineUnavailable, DiskFull, SandboxStart, Sync, RepositoryGone, SandboxOutOfMemory, SandboxKilled,
-            AgentCrashed, AgentSilent, TurnTimeout, ModelRefused, Push, RecordLost, Internal;
+        TurnFailure after "TurnFailure": NoImage, EngineUnavailable, DiskFull, SandboxStart, Sync, GitHubAway, RepositoryGone, SandboxOutOfMemory, SandboxKilled,
+            AgentCrashed, AgentSilent, ModelAway, TurnTimeout, ModelRefused, Push, RecordLost, Internal;
+        Covers after "covers:": All, Earlier;
         PickerDone after "PickerDone": Picked, Withdrawn, Expired, Closed;
         Leftover after "Leftover": PullRequestClosed, PullRequestKept, BranchKept, NotLookedAt;
         QueuePlace after "waiting:": Waiting, Started, Inserted, Withdrawn, Moved;
