@@ -60,6 +60,8 @@ fn summary(all: usize, owed: usize, overdue: usize, skipped: usize) -> String {
 
 fn json(entry: &LedgerEntry, now: Timestamp) -> Result<serde_json::Value> {
     let mut value = serde_json::to_value(entry)?;
+    // The same word that people read.
+    value["state"] = entry.standing.word().into();
     value["owed"] = entry.standing.is_owed().into();
     value["overdue"] = serde_json::to_value(entry.overdue(now))?;
     Ok(value)
