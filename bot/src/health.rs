@@ -7,6 +7,7 @@ use std::{
 };
 
 use longshore_sandbox::{SandboxInfo, SandboxState};
+use longshore_session::StorageHealth;
 use tokio::time::Instant;
 
 use crate::{app::App, config::SlackMode};
@@ -126,8 +127,7 @@ pub async fn look(app: &Arc<App>) -> Option<SandboxCount> {
     if looked.at.is_some_and(|at| at.elapsed() < BELIEVED) {
         return looked.sandboxes;
     }
-    let (engine, storage) =
-        tokio::join!(tokio::time::timeout(PATIENCE, app.engine.list(None)), tokio::time::timeout(PATIENCE, app.store.probe()));
+    let (engine, storage) = tokio::join!(tokio::time::timeout(PATIENCE, app.engine.list(None)), stored(app));
     looked.sandboxes = match engine {
         Ok(Ok(sandboxes)) => {
             app.health.well(Part::Engine);
@@ -143,9 +143,8 @@ pub async fn look(app: &Arc<App>) -> Option<SandboxCount> {
         }
     };
     match storage {
-        Ok(Ok(())) => app.health.well(Part::Storage),
-        Ok(Err(error)) => app.health.ill(Part::Storage, error.to_string()),
-        Err(_) => app.health.ill(Part::Storage, format!("nothing could be stored within {} s", PATIENCE.as_secs())),
+        Ok(()) => app.health.well(Part::Storage),
+        Err(why) => app.health.ill(Part::Storage, why),
     }
     match app.config.slack.mode {
         // Its connections say it themselves.
@@ -162,4 +161,16 @@ pub async fn look(app: &Arc<App>) -> Option<SandboxCount> {
     }
     looked.at = Some(Instant::now());
     looked.sandboxes
+}
+
+/// Whether something can be stored, or why not.
+async fn stored(app: &App) -> Result<(), String> {
+    // While it is full, the little that is written here may still find room, and would say that all is well.
+    if let StorageHealth::Full(path) = &*app.store.health().borrow() {
+        return Err(format!("the disk that holds {} is full: make room, the service goes on by itself", path.display()));
+    }
+    match tokio::time::timeout(PATIENCE, app.store.probe()).await {
+        Ok(written) => written.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("nothing could be stored within {} s", PATIENCE.as_secs())),
+    }
 }

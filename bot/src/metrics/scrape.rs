@@ -69,6 +69,13 @@ pub async fn scrape(app: &Arc<App>) -> Result<String> {
     let wanted: usize = app.pool.targets().values().sum();
     let pool = [("ready", ready), ("filling", pooled.len() - ready), ("wanted", wanted)];
     gauges.by("pool", "state", "Sandboxes of the warm pool", &pool.map(|(state, count)| (state, count as f64)));
+    let places = [("limit", app.room.most()), ("spare", app.room.spare_places()), ("waited_for", app.room.waiting().len())];
+    gauges.by(
+        "places",
+        "state",
+        "Places for sandboxes at work, and turns that wait for one",
+        &places.map(|(state, count)| (state, count as f64)),
+    );
     let snapshots = app.store.snapshots().await?;
     gauges.one("snapshots", "Snapshots that sessions can be restored from", snapshots.len() as f64);
     gauges.one("snapshot_bytes", "What they take", snapshots.iter().map(|snapshot| snapshot.bytes).sum::<u64>() as f64);
