@@ -1,6 +1,7 @@
 //! What is measured together, because it needs the same service.
 
 mod acknowledging;
+mod crowd;
 mod images;
 mod many;
 mod pool;
@@ -50,6 +51,11 @@ pub async fn play(selection: &Selection, report: &mut Report) {
     if selection.has(Name::Restore) {
         println!("\na service that puts to sleep what is quiet");
         take_all(&[Name::Restore], resting::restore().await, report);
+    }
+    let crowd = [Name::CrowdAck, Name::CrowdRss];
+    if selection.has_any(&crowd) {
+        println!("\na crowd");
+        take_all(&crowd, only(selection, crowd::measure().await), report);
     }
     if selection.has_any(&[Name::ManyRss, Name::ManyCpu]) {
         println!("\nmany sessions");

@@ -20,10 +20,12 @@ pub enum Name {
     Restore,
     ManyRss,
     ManyCpu,
+    CrowdAck,
+    CrowdRss,
 }
 
 impl Name {
-    pub const ALL: [Name; 15] = [
+    pub const ALL: [Name; 17] = [
         Self::Cold,
         Self::SlackCalls,
         Self::IdleRss,
@@ -39,6 +41,8 @@ impl Name {
         Self::Restore,
         Self::ManyRss,
         Self::ManyCpu,
+        Self::CrowdAck,
+        Self::CrowdRss,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -58,6 +62,8 @@ impl Name {
             Self::Restore => "restore_to_model_request_ms",
             Self::ManyRss => "sessions_200",
             Self::ManyCpu => "sessions_200_cpu_percent",
+            Self::CrowdAck => "crowd_100_ack_ms",
+            Self::CrowdRss => "crowd_100_rss_mb",
         }
     }
 
@@ -77,8 +83,9 @@ impl Name {
             | Self::Warm
             | Self::PoolRefill
             | Self::Resume
+            | Self::CrowdAck
             | Self::Restore => Unit::Milliseconds,
-            Self::IdleRss | Self::ManyRss => Unit::Megabytes,
+            Self::IdleRss | Self::ManyRss | Self::CrowdRss => Unit::Megabytes,
             Self::SlackCalls => Unit::Calls,
             Self::ManyCpu => Unit::Percent,
         }
