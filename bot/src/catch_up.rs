@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use longshore_session::{ChannelId, MessageTs, ThreadKey, Timestamp};
-use longshore_slack::{Delivery, DeliveryKind, Inbox, Reply, SlackError, Stored};
+use longshore_slack::{Delivery, DeliveryKind, Inbound, Inbox, Reply, SlackError, Stored};
 use serde_json::{Value, json};
 use tokio::{sync::watch, time::Instant};
 
@@ -114,7 +114,12 @@ async fn take(app: &App, inbox: &StoreInbox, channel: &ChannelId, mut posts: Vec
     posts.sort_by(|one, other| one.ts.cmp(&other.ts));
     let mut found = 0;
     for post in posts {
-        match inbox.store(as_event(app, channel, &post)).await {
+        let event = as_event(app, channel, &post);
+        // What the bot itself said, and the like.
+        if !matches!(Inbound::parse(&event, &app.bot), Inbound::Message(_)) {
+            continue;
+        }
+        match inbox.store(event).await {
             Ok(Stored::New) => found += 1,
             Ok(Stored::Duplicate) => {}
             Err(error) => tracing::warn!(%channel, %error, "a post that was missed cannot be stored"),
