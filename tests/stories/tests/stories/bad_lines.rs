@@ -14,6 +14,8 @@ use crate::{
 };
 
 const ROOM: &str = "C0CHECKOUT";
+/// The service waits fifteen seconds for an answer.
+const LATE: Duration = Duration::from_secs(20);
 /// What a service without a socket leaves to Slack's own repeating, and a little more.
 const OUTAGE: Duration = Duration::from_secs(12);
 
@@ -33,8 +35,14 @@ fn what_was_said_during_an_outage_is_found_again() {
         ] {
             model.push_script(asked(prompt).say(answer));
         }
+        // Slack takes the card, and says so only when the service has given the answer up.
+        slack.fail_next("chat.postMessage", Fault::Slow { by: LATE }, 1);
         let thread = Thread::open(harness, "U0ANA", ROOM, "@longshore in acme/storefront, begin here")?;
         thread.done(1).await?;
+        ensure!(thread.messages("card").len() == 1, "the card was looked for, not posted again: {}", thread.text());
+        let cards =
+            slack.calls().into_iter().filter(|call| call.method == "chat.postMessage" && call.payload.to_string().contains(":card:1"));
+        ensure!(cards.count() == 1, "it was posted by one call");
 
         // The service is away.
         harness.service.terminate().await?;
