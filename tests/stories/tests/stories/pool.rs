@@ -10,7 +10,9 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::{
-    hold::{docker, host_shell, play},
+    bad_talk::{self, GATE, Talk, open_gate},
+    hold::{docker, host_shell, play, shell},
+    restoring::logged,
     stage::tell_alone,
     thread::Thread,
 };
@@ -217,6 +219,37 @@ fn who_types_finds_a_sandbox_awake_and_what_is_not_used_goes_back_to_sleep() {
         assert_eq!((sandbox, from), (entries[0].clone(), SandboxOrigin::Claimed));
         let unknown = harness.service.post("/v1/warmups", &json!({ "user": "U0ANA", "repository": "acme/nothing" })).await;
         ensure!(unknown.is_err_and(|error| error.to_string().contains("no repository acme/nothing")), "it is not said");
+        Ok(())
+    });
+}
+
+#[test]
+fn the_pool_gives_way_to_a_session_that_needs_the_place() {
+    let mut options = pooled(1);
+    options.configuration = "[pool]\nmax = 1\n[sandboxes]\nmax = 2\nidle_minutes = 0.02\n".to_owned();
+    tell_alone(options, async |harness| {
+        let (tool, gate) = shell(GATE);
+        play(harness, bad_talk::asked("begin here").say("Begun."));
+        play(harness, bad_talk::asked("stand still").call(tool, gate).say("Stood still."));
+        play(harness, bad_talk::asked("go on").say("Gone on."));
+        wait_for(harness, |now| now.len() == 1).await?;
+        let first = Thread::open(harness, "U0ANA", ROOM, "@longshore in acme/storefront, begin here")?;
+        first.done(1).await?;
+        logged(harness, "was idle for long enough", 1).await?;
+        wait_for(harness, |now| now.len() == 1).await?;
+        // It has the pool's one, and the pool a new one: the two that there may be.
+        let second = Talk::begin(harness, "C0PLATFORM", "in acme/storefront, stand still");
+        let container = second.at_gate().await;
+        let entry = wait_for(harness, |now| now.len() == 1).await?;
+        // A session that comes back from its snapshot can use none of the pool's.
+        first.reply("U0ANA", "go on")?;
+        let report = first.done(2).await?;
+        ensure!(report.sandbox.is_some_and(|sandbox| !entry.contains(&sandbox)), "it took the pool's");
+        ensure!(matches!(origin(&first, 2).await?.1, SandboxOrigin::Restored { .. }), "{:?}", origin(&first, 2).await?);
+        let log = harness.service.log();
+        ensure!(log.contains("a sandbox of the pool gives way to a session"), "{}", harness.service.log_tail(30));
+        open_gate(&container).await;
+        second.ends_well_with(&["Stood still."]).await;
         Ok(())
     });
 }
