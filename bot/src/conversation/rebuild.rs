@@ -68,6 +68,12 @@ pub async fn rebuild(app: &Arc<App>, id: &SessionId, why: &anyhow::Error) -> Res
         cursor: cursor.map(|sandbox| AgentCursor { sandbox, offset: 0, agent_session: None }),
         outbox: vec![owed.draft("notice", format!("{id}:rebuilt:{}", app.clock.now().0))?],
     };
+    // Cards can be changed and final replies are known to be there. Before the log: as long as that is empty, all this is done again.
+    let found = posts.into_iter().filter_map(|post| match post {
+        Post::Own { key, ts, .. } if key.starts_with(id.as_str()) => Some((key, ts)),
+        Post::Own { .. } | Post::Asked(_) => None,
+    });
+    app.store.note_found(id, found.collect()).await?;
     app.store.append(id, append).await?;
     app.outbox.nudge(OutboxOwner::Session(id.clone()));
     Ok(())
@@ -81,6 +87,7 @@ enum Post {
     Own {
         key: String,
         text: String,
+        ts: MessageTs,
     },
 }
 
@@ -123,7 +130,7 @@ async fn post(app: &App, record: &SessionRecord, first: &Prompt, reply: &Reply) 
     match thread::speaker(app, reply).await {
         Speaker::Own => {
             let key = reply.raw.pointer("/metadata/event_payload/key")?.as_str()?.to_owned();
-            Some(Post::Own { key, text })
+            Some(Post::Own { key, text, ts: reply.ts.clone() })
         }
         Speaker::OtherBot(_) => None,
         Speaker::Person(_) => {
@@ -161,7 +168,7 @@ fn retell(session: &SessionId, first: &Prompt, posts: &[Post], kept: &Kept, now:
         match post {
             Post::Asked(prompt) if prompt.post == first.post => {}
             Post::Asked(prompt) => open.push_back(prompt),
-            Post::Own { key, text } => {
+            Post::Own { key, text, .. } => {
                 let Some((turn, is_final)) = of_turn(session, key) else { continue };
                 let turn = turns.entry(turn).or_insert_with(|| Turn { asked: next_asked(&mut open, &queued), answer: None });
                 if is_final {
@@ -244,7 +251,7 @@ fn of_turn(session: &SessionId, key: &str) -> Option<(u32, bool)> {
 
 /// The prompt that a notice says is waiting, or has waited: one that was withdrawn or joined a turn is none.
 fn waiting(session: &SessionId, post: &Post) -> Option<PromptId> {
-    let Post::Own { key, text } = post else { return None };
+    let Post::Own { key, text, .. } = post else { return None };
     let prompt = key.strip_prefix(session.as_str())?.strip_prefix(":queued:")?;
     let waits = ["🕒", "▶"].iter().any(|begin| text.trim_start().starts_with(begin))
         || [":clock3:", ":arrow_forward:"].iter().any(|begin| text.trim_start().starts_with(begin));
@@ -275,7 +282,7 @@ mod tests {
     }
 
     fn own(key: &str, text: &str) -> Post {
-        Post::Own { key: format!("s-1:{key}"), text: text.to_owned() }
+        Post::Own { key: format!("s-1:{key}"), text: text.to_owned(), ts: prompt(9).post }
     }
 
     fn replayed(told: &Told) -> (SessionState, View) {
@@ -365,7 +372,7 @@ mod tests {
         assert_eq!((&state.activity, state.turns, told.broken_off), (&Activity::Idle, 3, None));
         assert_eq!(view.last_given(TurnId(4)), Some((TurnId(3), &sandbox("b-1"))));
         // Other sessions of the thread are none of its business.
-        let others = [Post::Own { key: "s-2:final:7".to_owned(), text: String::new() }];
+        let others = [Post::Own { key: "s-2:final:7".to_owned(), text: String::new(), ts: prompt(9).post }];
         assert_eq!(retell(&session(), &prompt(1), &others, &Kept::default(), Timestamp(9)).last, TurnId(1));
     }
 }

@@ -132,6 +132,22 @@ impl Store {
         .await
     }
 
+    /// Messages of ours that were found in a session's thread, by key: they are owed no more.
+    pub async fn note_found(&self, session: &SessionId, found: Vec<(String, MessageTs)>) -> Result<(), StoreError> {
+        let now = self.clock().now();
+        self.write(Database::Session(session.clone()), move |db| {
+            for (key, ts) in found {
+                db.execute(
+                    "INSERT INTO outbox (key, kind, body, attempts, due, sent, ts) VALUES (?1, 'found', '{\"reconciled\":1}', 1, ?2, ?2, ?3)
+                     ON CONFLICT (key) DO NOTHING",
+                    params![key, now.0, ts.as_str()],
+                )?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Puts messages in anew that were lost, and that may be in Slack all the same: each is looked for there before it is sent.
     pub async fn owe_again(&self, owner: &OutboxOwner, drafts: Vec<OutboxDraft>) -> Result<(), StoreError> {
         let now = self.clock().now();

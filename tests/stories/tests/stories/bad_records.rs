@@ -100,6 +100,11 @@ async fn a_damaged_session_is_put_together_again_and_no_other_is_concerned() {
         assert_eq!(sick.bot_messages(&key).len(), 1, "turn {turn} is told once: {}", sick.text());
     }
 
+    // The card that stood still shows the end, too.
+    let card = sick.bot_messages(&format!("{session}:card:3"));
+    assert!(card.len() == 1 && card[0].to_string().contains("Failed"), "{card:#?}");
+    assert!(!harness.service.log().contains("its final reply is nowhere"), "what stands in the thread is known to be there");
+
     sound.reply("you too?");
     sound.ends_well_with(&["Me too."]).await;
     assert!(!sound.text().contains("damaged"), "{}", sound.text());
