@@ -160,6 +160,8 @@ pub struct Agent {
     alive: Instant,
     seen: u64,
     exited: Option<String>,
+    /// The message that the agent's last words belonged to, where it has done nothing since.
+    speaking: Option<String>,
     /// Found while a batch was read, for the call after it.
     deferred: Option<AgentError>,
     /// Loads of a conversation that are not answered yet.
@@ -200,6 +202,7 @@ impl Agent {
             alive: Instant::now(),
             seen,
             exited: None,
+            speaking: None,
             deferred: None,
             loading,
             priming: None,
@@ -344,6 +347,7 @@ impl Agent {
         }
         let session = self.session.as_ref().ok_or(AgentError::NoSession)?;
         let delivery = self.carrier.send(&wire::prompt(turn, session, blocks))?;
+        self.speaking = None;
         self.running.entry(turn).or_default().insert(id);
         self.alive = Instant::now();
         // A torn line that turned out to be whole was sent by an earlier call.
@@ -548,7 +552,7 @@ impl Agent {
         Some(Vec::new())
     }
 
-    fn updated(&self, params: &Value) -> Vec<AgentUpdate> {
+    fn updated(&mut self, params: &Value) -> Vec<AgentUpdate> {
         let session = params.get("sessionId").and_then(Value::as_str);
         if self.session.as_ref().is_some_and(|ours| session != Some(ours.as_str())) {
             return Vec::new();
@@ -557,7 +561,24 @@ impl Agent {
             return Vec::new();
         }
         // An agent that loads a conversation tells all of it again.
-        if self.loading.is_empty() { session_update(params) } else { Vec::new() }
+        if !self.loading.is_empty() {
+            return Vec::new();
+        }
+        let mut updates = session_update(params);
+        match updates.first() {
+            Some(AgentUpdate::Text { .. }) => {
+                let message = params.pointer("/update/messageId").and_then(Value::as_str).map(str::to_owned);
+                if let (Some(before), Some(now)) = (&self.speaking, &message)
+                    && before != now
+                {
+                    updates.insert(0, AgentUpdate::MessageBegan);
+                }
+                self.speaking = message;
+            }
+            Some(AgentUpdate::ToolStarted(_) | AgentUpdate::ToolUpdated(_)) => self.speaking = None,
+            _ => {}
+        }
+        updates
     }
 
     fn asked(&mut self, id: Value, method: &str, params: &Value) -> Result<(), AgentError> {

@@ -17,14 +17,20 @@ const GATE_FILE: &str = ".config/longshore/gate.js";
 
 /// Puts the instructions where OpenCode reads a user's own, and beside them the files that make it skip its package installation
 /// (which an offline start would otherwise wait for); puts the gate where the configuration names it, then becomes the agent.
+///
+/// Where its variable [`FORGET`] is set, it begins without what an earlier one kept: that may be what keeps it from coming up.
 const LAUNCH: &str = r#"config="$HOME/.config/opencode"
+[ -z "${LONGSHORE_FORGET-}" ] || rm -rf "$HOME/.local/share/opencode"
 gate="$HOME/.config/longshore"
 mkdir -p "$config/node_modules" "$gate" || exit 73
 printf '%s' "${LONGSHORE_INSTRUCTIONS-}" >"$config/AGENTS.md"
 printf '%s' '{"packages":{"":{"dependencies":{"@opencode-ai/plugin":"*"}}}}' >"$config/package-lock.json"
 printf '%s' "${LONGSHORE_GATE-}" >"$gate/gate.js"
-unset config gate LONGSHORE_INSTRUCTIONS LONGSHORE_GATE
+unset config gate LONGSHORE_INSTRUCTIONS LONGSHORE_GATE LONGSHORE_FORGET
 exec opencode acp --hostname 127.0.0.1"#;
+
+/// The variable that makes an agent forget its earlier conversations, with any value.
+pub const FORGET: &str = "LONGSHORE_FORGET";
 
 /// Program and arguments.
 pub fn command(settings: &LaunchSettings) -> Vec<String> {

@@ -81,6 +81,9 @@ pub enum AgentUpdate {
     Text {
         delta: String,
     },
+    /// What it says from here on is another message than the text before, which no tool followed: commonly, that was its summary of a conversation
+    /// that it had to shorten.
+    MessageBegan,
     Thought {
         delta: String,
     },
@@ -213,6 +216,7 @@ impl AgentUpdate {
             }
             Self::ToolUpdated(_)
             | Self::Text { .. }
+            | Self::MessageBegan
             | Self::Thought { .. }
             | Self::Plan { .. }
             | Self::Usage { .. }

@@ -107,6 +107,12 @@ pub struct ModelSection {
     /// Whether that model can look at pictures. One that cannot is told where they lie.
     #[serde(default = "yes")]
     pub images: bool,
+    /// Tokens that the model's context holds: an agent shortens its conversation before it comes to that.
+    #[serde(default = "context_tokens")]
+    pub context_tokens: u32,
+    /// Tokens that one answer may have.
+    #[serde(default = "output_tokens")]
+    pub output_tokens: u32,
     /// Other models that people may choose for the sessions that they begin.
     #[serde(default)]
     pub choices: Vec<String>,
@@ -318,6 +324,12 @@ impl Config {
                 bail!("{}: `images.{key}` must lie between 1 and 1000", self.place("images", key));
             }
         }
+        if self.model.output_tokens == 0 || self.model.context_tokens <= self.model.output_tokens {
+            bail!(
+                "{}: `model.context_tokens` must be more than `model.output_tokens`, and that more than 0",
+                self.place("model", "context_tokens")
+            );
+        }
         // They become options of a select in Slack, which takes no more.
         if self.model.choices.len() > 99 || self.model.choices.iter().any(|model| !(1..=75).contains(&model.trim().len())) {
             bail!("{}: `model.choices` takes up to 99 names of up to 75 characters", self.place("model", "choices"));
@@ -502,6 +514,14 @@ impl Default for LimitSection {
     fn default() -> Self {
         Self { turn_seconds: 3600, silence_seconds: 600, model_stall_seconds: 240, agent_start_seconds: 60, files: 10, file_mb: 20 }
     }
+}
+
+fn context_tokens() -> u32 {
+    200_000
+}
+
+fn output_tokens() -> u32 {
+    32_000
 }
 
 fn default_data() -> PathBuf {

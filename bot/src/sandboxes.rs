@@ -27,6 +27,8 @@ pub struct Models<'a> {
     /// For titles and summaries.
     pub small: &'a str,
     pub sight: ModelSight,
+    /// Tokens that their context holds, and that one answer may have.
+    pub window: (u32, u32),
 }
 
 /// Who is admitted, and on whose behalf.
@@ -44,7 +46,9 @@ impl Sandboxes {
     /// Reads the secret from the data folder, or makes it there at the first start.
     pub fn open(data: &Path, port: u16, models: &Models<'_>) -> Result<Self> {
         let usual = LaunchSettings::new(gateway_url(port), models.agent, models.small);
-        let settings = LaunchSettings { sight: models.sight, other_models: models.offered.to_vec(), ..usual };
+        let (context_tokens, output_tokens) = models.window;
+        let settings =
+            LaunchSettings { sight: models.sight, other_models: models.offered.to_vec(), context_tokens, output_tokens, ..usual };
         Ok(Self { passes: Passes::new(), owners: Mutex::default(), secret: read_secret(&data.join("sandbox-secret"))?, port, settings })
     }
 
@@ -272,7 +276,7 @@ mod tests {
     #[test]
     fn a_token_is_taken_out_of_what_people_see() {
         let folder = tempfile::tempdir().unwrap();
-        let models = Models { agent: "m", offered: &[], small: "m", sight: ModelSight::Images };
+        let models = Models { agent: "m", offered: &[], small: "m", sight: ModelSight::Images, window: (200_000, 32_000) };
         let sandboxes = Sandboxes::open(folder.path(), 7353, &models).unwrap();
         let id = SandboxId::parse("b-1").unwrap();
         for (name, value) in sandboxes.session_environment(&id, "m") {
@@ -285,7 +289,7 @@ mod tests {
     #[test]
     fn a_session_has_its_own_model_and_the_usual_small_one() {
         let folder = tempfile::tempdir().unwrap();
-        let models = Models { agent: "large", offered: &[], small: "small", sight: ModelSight::Images };
+        let models = Models { agent: "large", offered: &[], small: "small", sight: ModelSight::Images, window: (200_000, 32_000) };
         let sandboxes = Sandboxes::open(folder.path(), 7353, &models).unwrap();
         let variables = sandboxes.session_environment(&SandboxId::parse("b-1").unwrap(), "chosen");
         let (_, agent) = variables.iter().find(|(name, _)| name == "OPENCODE_CONFIG_CONTENT").unwrap();
@@ -295,8 +299,14 @@ mod tests {
     #[test]
     fn a_token_is_known_again_after_a_restart_and_differs_by_sandbox_and_installation() {
         let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let open =
-            |data: &Path| Sandboxes::open(data, 7353, &Models { agent: "m", offered: &[], small: "m", sight: ModelSight::Images }).unwrap();
+        let open = |data: &Path| {
+            Sandboxes::open(
+                data,
+                7353,
+                &Models { agent: "m", offered: &[], small: "m", sight: ModelSight::Images, window: (200_000, 32_000) },
+            )
+            .unwrap()
+        };
         let (first, second) = (SandboxId::parse("b-1").unwrap(), SandboxId::parse("b-2").unwrap());
         let token = open(folder.path()).token(&first).expose().to_owned();
         assert_eq!(open(folder.path()).token(&first).expose(), token);

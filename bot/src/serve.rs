@@ -114,7 +114,13 @@ async fn start(file: &Path, shutdown: &CancellationToken, tasks: &TaskTracker) -
     tracing::info!(most, "sandboxes at once");
     let small_model = config.model.classifier.as_deref().unwrap_or(&config.model.agent);
     let offered = config.model.models();
-    let models = Models { agent: &config.model.agent, offered: &offered, small: small_model, sight: config.model.sight() };
+    let models = Models {
+        agent: &config.model.agent,
+        offered: &offered,
+        small: small_model,
+        sight: config.model.sight(),
+        window: (config.model.context_tokens, config.model.output_tokens),
+    };
     let sandboxes = Sandboxes::open(&config.data, config.sandboxes.gateway_port, &models)?;
     let builder = ImageBuilder::new(docker, image_config(&config)?, sandboxes.tag_mark());
     let collector = Collector::new(store.clone(), builder.clone(), Arc::clone(&clock), &config, manifests.values());

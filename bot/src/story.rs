@@ -177,6 +177,7 @@ fn words(event: &Event) -> String {
 fn did(activity: &AgentActivity) -> String {
     match activity {
         AgentActivity::Text { delta } => format!("says: {delta}"),
+        AgentActivity::MessageBegan => "begins another message".to_owned(),
         AgentActivity::Thought { delta } => format!("thinks: {delta}"),
         AgentActivity::ToolStarted { words, .. } => format!("begins: {words}"),
         AgentActivity::ToolEnded { words, result: ToolResult::Succeeded, .. } => format!("did: {words}"),

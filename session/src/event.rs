@@ -166,6 +166,10 @@ pub enum TurnFailure {
     AgentSilent {
         seconds: u64,
     },
+    /// The conversation is longer than the model takes, and the agent could not shorten it.
+    ConversationTooLong {
+        detail: String,
+    },
     /// The model gave no answer for as long as the agent may be silent.
     ModelAway {
         hindrance: ModelHindrance,
@@ -221,6 +225,8 @@ pub enum AgentActivity {
     Text {
         delta: String,
     },
+    /// What comes next is not a piece of the answer before.
+    MessageBegan,
     Thought {
         delta: String,
     },

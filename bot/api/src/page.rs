@@ -207,6 +207,7 @@ impl Telling {
     fn agent(&mut self, activity: &AgentActivity) {
         match activity {
             AgentActivity::Text { delta } => self.words.push_str(delta),
+            AgentActivity::MessageBegan => self.close_words(),
             AgentActivity::Thought { .. } | AgentActivity::ToolEnded { result: ToolResult::Succeeded, .. } => {}
             AgentActivity::ToolStarted { call, words } => {
                 let part = paragraph("tool", &format!("▸ {words}"));

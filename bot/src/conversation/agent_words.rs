@@ -14,6 +14,7 @@ pub fn commands(turn: TurnId, update: &AgentUpdate) -> Vec<Command> {
     let did = |activity| vec![Command::AgentDid { turn, activity }];
     match update {
         AgentUpdate::Text { delta } => did(AgentActivity::Text { delta: delta.clone() }),
+        AgentUpdate::MessageBegan => did(AgentActivity::MessageBegan),
         AgentUpdate::Thought { delta } => did(AgentActivity::Thought { delta: delta.clone() }),
         AgentUpdate::ToolStarted(call) => {
             let words = update.doing().unwrap_or_else(|| call.title.clone());
@@ -53,9 +54,20 @@ pub fn commands(turn: TurnId, update: &AgentUpdate) -> Vec<Command> {
             }
         },
         AgentUpdate::TurnFailed { turn, message } => {
-            vec![Command::Failed { turn: *turn, failure: TurnFailure::ModelRefused { detail: shortened(message, 400) } }]
+            let detail = shortened(message, 400);
+            let is_too_long = tells_of_length(message);
+            let failure = if is_too_long { TurnFailure::ConversationTooLong { detail } } else { TurnFailure::ModelRefused { detail } };
+            vec![Command::Failed { turn: *turn, failure }]
         }
     }
+}
+
+/// Whether an agent's last word on a turn is that its conversation is longer than the model takes: OpenCode's own words, and those of providers.
+fn tells_of_length(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    ["too large to compact", "context limit", "context length", "context_length_exceeded", "context window", "prompt is too long"]
+        .iter()
+        .any(|sign| message.contains(sign))
 }
 
 /// A turn that ended by itself, neither cancelled nor cut off.

@@ -1,6 +1,10 @@
 //! A session's log, folded into what people see of the running turn.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, VecDeque},
+    ops::Range,
+};
 
 use longshore_session::{
     Activity, AgentActivity, AnswerKind, CheckRecord, Event, FallBack, Memory, MessageTs, ModelHindrance, Phase, PlanEntry, Prompt,
@@ -88,6 +92,10 @@ pub enum Fate {
     Dropped { by: SlackUserId },
 }
 
+/// Bytes of the account of a conversation, and of one prompt or answer in it.
+const TRANSCRIPT: usize = 60_000;
+const ACCOUNT: usize = 6_000;
+
 /// Bytes of an answer that are kept: more than a model says in one go.
 const ANSWER: usize = 1_000_000;
 
@@ -116,6 +124,9 @@ impl View {
                 self.since = Some(at);
             }
             Event::FilesTaken { turn, files } => self.turns.entry(*turn).or_default().files.clone_from(files),
+            // Each prompt that joined has a message of its own, and all of them are the answer.
+            Event::Agent { turn, activity: AgentActivity::MessageBegan }
+                if self.joined.get(turn).is_some_and(|joined| !joined.is_empty()) => {}
             Event::Agent { turn, activity } => self.turns.entry(*turn).or_default().agent(activity),
             Event::ModelHindered { turn, hindrance } => self.turns.entry(*turn).or_default().hindrance = Some(*hindrance),
             Event::PhaseReached { turn, phase, at } => {
@@ -259,18 +270,33 @@ impl View {
     }
 
     /// The conversation of these turns, for an agent that does not know it.
+    ///
+    /// It is kept short enough for any model: of long turns the beginning, and of many turns the last.
     pub fn transcript(&self, turns: Range<TurnId>) -> String {
-        let mut text = String::new();
-        for (turn, view) in self.turns.range(turns) {
-            let asked = self.asked_in(*turn);
-            let files: Vec<String> = view.files.iter().map(|file| format!("`{}`", shortened(&file.name, 80))).collect();
-            let files = if files.is_empty() { String::new() } else { format!(" (with files, which are gone: {})", files.join(", ")) };
-            text.push_str(&format!("They asked{files}: {asked}\nYou answered: {}\n", view.answer.trim()));
-            for seen in self.questions.values().filter(|seen| seen.turn == *turn) {
-                text.push_str(&format!("You asked them: {}\n", seen.question.text.trim()));
-            }
-            text.push('\n');
+        let mut told = VecDeque::new();
+        let mut room = TRANSCRIPT;
+        for (turn, _) in self.turns.range(turns).rev() {
+            let text = self.account(*turn);
+            let Some(left) = room.checked_sub(text.len()) else {
+                told.push_front("(What was said before that is left out here.)\n\n".to_owned());
+                break;
+            };
+            room = left;
+            told.push_front(text);
         }
+        Vec::from(told).concat()
+    }
+
+    /// One turn, as an agent is told of it that was not there.
+    fn account(&self, turn: TurnId) -> String {
+        let (view, asked) = (self.turn(turn), self.asked_in(turn));
+        let files: Vec<String> = view.files.iter().map(|file| format!("`{}`", shortened(&file.name, 80))).collect();
+        let files = if files.is_empty() { String::new() } else { format!(" (with files, which are gone: {})", files.join(", ")) };
+        let mut text = format!("They asked{files}: {}\nYou answered: {}\n", cut(&asked), cut(view.answer.trim()));
+        for seen in self.questions.values().filter(|seen| seen.turn == turn) {
+            text.push_str(&format!("You asked them: {}\n", seen.question.text.trim()));
+        }
+        text.push('\n');
         text
     }
 }
@@ -288,6 +314,7 @@ impl TurnView {
                     self.answer.push_str(delta);
                 }
             }
+            AgentActivity::MessageBegan => self.answer_closed = true,
             AgentActivity::Thought { .. } => {
                 if self.step.is_none() {
                     self.step = Some("Thinking".to_owned());
@@ -310,6 +337,14 @@ impl TurnView {
     pub fn at(&self, phase: Phase) -> Option<Timestamp> {
         self.phases.iter().find(|(known, _)| *known == phase).map(|(_, at)| *at)
     }
+}
+
+fn cut(text: &str) -> Cow<'_, str> {
+    if text.len() <= ACCOUNT {
+        return Cow::Borrowed(text);
+    }
+    let end = (0..=ACCOUNT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    Cow::Owned(format!("{}… (the rest is left out)", &text[..end]))
 }
 
 /// One word for the session index.

@@ -76,7 +76,13 @@ impl Prover {
         let engine = Arc::new(DockerEngine::connect(docker.clone()).await?);
         // What an earlier one left that was killed.
         engine.sweep(&HashSet::new()).await?;
-        let models = Models { agent: &config.model.agent, offered: &[], small: &config.model.agent, sight: config.model.sight() };
+        let models = Models {
+            agent: &config.model.agent,
+            offered: &[],
+            small: &config.model.agent,
+            sight: config.model.sight(),
+            window: (config.model.context_tokens, config.model.output_tokens),
+        };
         let sandboxes = Sandboxes::open(&folder, config.sandboxes.gateway_port, &models)?;
         let door = Arc::new(Door { passes: sandboxes.passes.clone(), refused: Mutex::default() });
         let parts = GatewayParts {

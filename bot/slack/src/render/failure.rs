@@ -57,6 +57,10 @@ pub fn failure_words(failure: &TurnFailure) -> (String, String) {
             format!("The agent said nothing for {}, so I ended the turn.", span(*seconds)),
             "Reply here to go on; a smaller step may help.".to_owned(),
         ),
+        TurnFailure::ConversationTooLong { detail } => (
+            format!("The conversation has become longer than the model takes, and the agent could not shorten it: {detail}"),
+            "Reply here to go on: the files are as they are, and the agent begins a new conversation with an account of this one.".to_owned(),
+        ),
         TurnFailure::ModelAway { hindrance, seconds } => (
             format!("The model gave no answer for {}, so I ended the turn: {}.", span(*seconds), hindrance_words(*hindrance)),
             "What was done is kept. Reply here to go on; if it lasts, whoever runs Longshore should look at the provider's limits and state."

@@ -37,6 +37,10 @@ impl Actor {
             task.abort();
             self.discard_strays();
         }
+        if matches!(outcome, TurnOutcome::Failed { failure: TurnFailure::ConversationTooLong { .. } }) {
+            // The next turn's agent begins anew, in the same files.
+            self.condemned.clone_from(&self.sandbox);
+        }
         let is_sound = self.leave_sync(turn);
         let (Some(sandbox), Some(manifest), true) = (self.sandbox.clone(), self.app.manifest(&self.record.repo).cloned(), is_sound) else {
             self.tasks.spawn(async move { Done::Saved { turn, result: None } });

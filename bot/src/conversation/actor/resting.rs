@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use longshore_sandbox::EngineError;
-use longshore_session::{Activity, Phase, SandboxId, SnapshotRecord, TurnId, fault_point};
+use longshore_session::{Activity, Phase, SandboxId, SnapshotRecord, TurnFailure, TurnId, TurnOutcome, fault_point};
 use longshore_slack::Rest;
 use tokio::{
     sync::{Mutex, OwnedMutexGuard},
@@ -205,7 +205,11 @@ impl Actor {
         // An agent that asked its model has taken the prompt into its conversation.
         let knows_it = self.view.has_reached(turn, Phase::FirstModelRequest);
         let through = if knows_it { Some(turn) } else { self.view.last_given(turn).map(|(last, _)| last) };
-        self.moment(through?)
+        let moment = self.moment(through?)?;
+        // It would be too long for the next prompt as well.
+        let is_too_long =
+            matches!(self.view.turn(turn).outcome, Some(TurnOutcome::Failed { failure: TurnFailure::ConversationTooLong { .. } }));
+        Some(Moment { conversation: moment.conversation.filter(|_| !is_too_long), ..moment })
     }
 
     /// Removes the sandbox if it is not to be used again. What the session's work in it came to is kept.

@@ -2,10 +2,11 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use longshore_agent::opencode;
 use longshore_sandbox::{EngineError, Exit, ImageRef, Process, SandboxState, StartSandbox};
 use longshore_session::{
-    FallBack, Prompt, RepositoryManifest, SandboxId, SandboxOrigin, SandboxRecord, SessionRecord, SnapshotRecord, TurnFailure, TurnId,
-    fault_point,
+    FallBack, Memory, Prompt, RepositoryManifest, SandboxId, SandboxOrigin, SandboxRecord, SessionRecord, SnapshotRecord, TurnFailure,
+    TurnId, fault_point,
 };
 
 use super::{
@@ -193,7 +194,7 @@ async fn start_from(
     reference: &str,
 ) -> Result<SandboxId, Unlaunched> {
     let image = ImageRef::parse(reference).map_err(|error| Unlaunched::Untried(TurnFailure::NoImage { detail: error.to_string() }))?;
-    launch(app, record, manifest, Launch { image, model: model.to_owned(), inherited: 0 }).await
+    launch(app, record, manifest, Launch { image, model: model.to_owned(), inherited: 0, memory: Memory::Whole }).await
 }
 
 /// What a sandbox is started from.
@@ -203,6 +204,8 @@ pub struct Launch {
     pub model: String,
     /// Bytes of snapshots in it.
     pub inherited: u64,
+    /// Whether its agent may look at what one before it kept.
+    pub memory: Memory,
 }
 
 /// Why a sandbox did not start.
@@ -217,7 +220,7 @@ pub async fn launch(
     app: &App,
     record: &SessionRecord,
     manifest: &RepositoryManifest,
-    Launch { image, model, inherited }: Launch,
+    Launch { image, model, inherited, memory }: Launch,
 ) -> Result<SandboxId, Unlaunched> {
     let id = SandboxId::random();
     room::make_way(app).await;
@@ -234,6 +237,11 @@ pub async fn launch(
         return Err(Unlaunched::Untried(stored(&error)));
     }
     app.sandboxes.admit_session(&id, &record.id, manifest);
+    let mut environment = app.sandboxes.session_environment(&id, &model);
+    match memory {
+        Memory::Whole => {}
+        Memory::Lost => environment.push((opencode::FORGET.to_owned(), "1".to_owned())),
+    }
     let started = app
         .engine
         .start(StartSandbox {
@@ -241,7 +249,7 @@ pub async fn launch(
             image,
             limits: manifest.limits,
             process: Process::Agent { argv: app.sandboxes.command() },
-            environment: app.sandboxes.session_environment(&id, &model),
+            environment,
             labels: vec![("session".to_owned(), record.id.to_string()), ("repository".to_owned(), record.repo.to_string())],
         })
         .await;

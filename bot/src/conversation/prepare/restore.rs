@@ -23,59 +23,88 @@ pub enum Unrestored {
     Failed(TurnFailure),
 }
 
+/// Why one try brought no sandbox.
+enum Missed {
+    /// The agent does not come up in what the snapshot holds.
+    Agent,
+    Otherwise(Unrestored),
+}
+
 /// `last` is the last turn that an agent of the session was given.
 pub async fn restore(
     app: &Arc<App>,
     record: &SessionRecord,
     manifest: &RepositoryManifest,
-    (snapshot, last): (&SnapshotRecord, Option<TurnId>),
+    taken: (&SnapshotRecord, Option<TurnId>),
 ) -> Result<Obtained, Unrestored> {
-    let image = ImageRef::parse(snapshot.image.as_str()).map_err(|_| Unrestored::Unusable)?;
-    let model = model(app, record).await.map_err(Unrestored::Failed)?;
+    let mut missed = attempt(app, record, manifest, taken, Memory::Whole).await;
+    if matches!(missed, Err(Missed::Agent)) {
+        // What it keeps of its conversations may be damaged. The files are the session's work.
+        tracing::warn!("restoring the snapshot's files without the agent's memory");
+        missed = attempt(app, record, manifest, taken, Memory::Lost).await;
+    }
+    missed.map_err(|missed| match missed {
+        Missed::Agent => Unrestored::Unusable,
+        Missed::Otherwise(unrestored) => unrestored,
+    })
+}
+
+async fn attempt(
+    app: &Arc<App>,
+    record: &SessionRecord,
+    manifest: &RepositoryManifest,
+    (snapshot, last): (&SnapshotRecord, Option<TurnId>),
+    memory: Memory,
+) -> Result<Obtained, Missed> {
+    let failed = |failure| Missed::Otherwise(Unrestored::Failed(failure));
+    let unusable = || Missed::Otherwise(Unrestored::Unusable);
+    let image = ImageRef::parse(snapshot.image.as_str()).map_err(|_| unusable())?;
+    let model = model(app, record).await.map_err(failed)?;
     fault_point!("restore.started.before");
-    let sandbox = match launch(app, record, manifest, Launch { image, model, inherited: snapshot.bytes }).await {
+    let sandbox = match launch(app, record, manifest, Launch { image, model, inherited: snapshot.bytes, memory }).await {
         Ok(sandbox) => sandbox,
-        Err(Unlaunched::Untried(failure)) => return Err(Unrestored::Failed(failure)),
+        Err(Unlaunched::Untried(failure)) => return Err(failed(failure)),
         Err(Unlaunched::Engine(error @ (EngineError::Unreachable { .. } | EngineError::DiskFull { .. }))) => {
             tracing::error!(%error, "cannot start a sandbox");
-            return Err(Unrestored::Failed(failure(&error)));
+            return Err(failed(failure(&error)));
         }
         Err(Unlaunched::Engine(error)) => {
             tracing::warn!(image = snapshot.image, %error, "the snapshot gives no sandbox");
             if matches!(error, EngineError::ImageMissing { .. }) {
                 snapshots::forget_lost(app, snapshot).await;
             }
-            return Err(Unrestored::Unusable);
+            return Err(unusable());
         }
     };
     fault_point!("restore.started.after");
+    let conversation = snapshot.facts.conversation.clone().filter(|_| memory == Memory::Whole);
     let is_behind = last.is_some_and(|last| last > snapshot.facts.through);
     let checkout = async { if is_behind { sync::catch_up(app, record, &sandbox).await } else { Ok(()) } };
-    let (resumed, checked) = tokio::join!(resume(app, &sandbox, snapshot.facts.conversation.as_deref()), checkout);
-    let memory = match (resumed, checked) {
-        (Ok(memory), Ok(())) => memory,
+    let (resumed, checked) = tokio::join!(resume(app, &sandbox, conversation.as_deref()), checkout);
+    let missed = match (resumed, checked) {
+        (Ok(memory), Ok(())) => {
+            fault_point!("restore.resumed.after");
+            let origin = SandboxOrigin::Restored { taken: snapshot.taken, through: snapshot.facts.through, memory };
+            tracing::info!(%sandbox, ?memory, "restored a sandbox");
+            let conversation = conversation.filter(|_| memory == Memory::Whole);
+            return Ok(Obtained { sandbox, origin, heard: Some(Heard { offset: 0, conversation }) });
+        }
         (Err(error), _) => {
             tracing::warn!(%sandbox, %error, "the agent of a restored sandbox does not come up");
-            discard(app, &sandbox).await;
-            return Err(Unrestored::Unusable);
+            Missed::Agent
         }
         // What came after the snapshot is on GitHub, which cannot be asked now: it can with the next prompt.
-        (Ok(_), Err(failure @ TurnFailure::GitHubAway { .. })) => {
+        (Ok(_), Err(failure @ (TurnFailure::GitHubAway { .. } | TurnFailure::EngineUnavailable))) => {
             tracing::error!(%sandbox, "cannot catch up with the session's branch");
-            discard(app, &sandbox).await;
-            return Err(Unrestored::Failed(failure));
+            failed(failure)
         }
         (Ok(_), Err(failure)) => {
             tracing::warn!(%sandbox, ?failure, "the checkout of a restored sandbox cannot be gone on with");
-            discard(app, &sandbox).await;
-            return Err(Unrestored::Unusable);
+            unusable()
         }
     };
-    fault_point!("restore.resumed.after");
-    let conversation = snapshot.facts.conversation.clone().filter(|_| memory == Memory::Whole);
-    let origin = SandboxOrigin::Restored { taken: snapshot.taken, through: snapshot.facts.through, memory };
-    tracing::info!(%sandbox, ?memory, "restored a sandbox");
-    Ok(Obtained { sandbox, origin, heard: Some(Heard { offset: 0, conversation }) })
+    discard(app, &sandbox).await;
+    Err(missed)
 }
 
 /// Has the agent take up its conversation, while there is still another way if it does not come up. Whoever attaches next finds that done.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use longshore_emulators::model::{CallKind, Fault, ScriptStep};
+use longshore_emulators::model::{CallKind, Conversation, Fault, Script, ScriptStep};
 use longshore_harness::{Harness, Options};
 
 use crate::bad_talk::{Talk, asked, shell};
@@ -74,7 +74,38 @@ async fn fails_for_a_while(harness: &Harness, channel: &str, (word, fault): (&st
     mended.store(true, Ordering::SeqCst);
     let told = talk.ends_well_with(&[&answer]).await;
     assert_eq!(told.matches("At last").count(), 1, "{told}");
-    assert!(!talk.text().contains("The agent asks again by itself"), "the card forgets it: {}", talk.text());
+}
+
+/// The agent shortens its conversation by itself; where it cannot, the session goes on with an account of it.
+async fn a_conversation_overflows(harness: &Harness) {
+    let (model, is_fitting) = (harness.model(), AtomicBool::new(false));
+    model.push_script(asked("grow").decide(move |_| {
+        let fits = is_fitting.swap(true, Ordering::SeqCst);
+        if fits { ScriptStep::Say("It fits now.".to_owned()) } else { ScriptStep::Fail(Fault::ContextLengthExceeded) }
+    }));
+    let overflows = Fault::ContextLengthExceeded;
+    model.push_script(asked("grow for good").call("bash", shell("echo grown > grown.local")).fail(overflows.clone()));
+    let shortening =
+        |conversation: &Conversation| conversation.tools.is_empty() && format!("{:?}", conversation.messages).contains("grow for good");
+    model.push_script(Script::when(shortening).fail(overflows));
+    model.push_script(asked("what has grown?").call("bash", shell("cat grown.local")).decide(|prompt| {
+        ScriptStep::Say(format!("This: {}", prompt.exchanges.last().map(|exchange| exchange.result.clone()).unwrap_or_default()))
+    }));
+
+    let mut talk = Talk::begin(harness, "C0PLATFORM", "in acme/storefront, still there?");
+    talk.ends_well_with(&["Still here."]).await;
+    talk.reply("grow");
+    let told = talk.ends_well_with(&["It fits now."]).await;
+    assert!(!told.contains("scripted demo model"), "the agent's summary for itself is no answer: {told}");
+    talk.reply("grow for good");
+    talk.fails_with(&["The conversation has become longer than the model takes", "the agent begins a new conversation"]).await;
+    talk.reply("what has grown?");
+    talk.ends_well_with(&["This: grown", "Restored from the snapshot of", "but not the agent's memory"]).await;
+    let told = model.requests().into_iter().any(|request| {
+        let body = request.body["messages"].to_string();
+        body.contains("Now they ask: what has grown?") && body.contains("You answered: It fits now.")
+    });
+    assert!(told, "the new conversation begins with an account of the old one");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,7 +135,8 @@ async fn a_model_that_is_away_is_said_while_it_lasts_and_at_the_end() {
         talk.reply("still there?");
         talk.ends_well_with(&["Still here.", "Restored from the snapshot of"]).await;
     };
+    let overflowing = a_conversation_overflows(&harness);
     harness.expect_errors("the agent is lost");
-    tokio::join!(limited, failing, stalled, away);
+    tokio::join!(limited, failing, stalled, away, overflowing);
     harness.finish().await.unwrap();
 }

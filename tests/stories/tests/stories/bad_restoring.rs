@@ -63,7 +63,7 @@ async fn a_damaged_snapshot_costs_the_memory_and_not_the_work() {
     // The agent cannot read what it kept.
     let garbled = async {
         let talk = kept_and_lost(&harness, "C0PLATFORM", &format!("rm -f {DATABASE}-*; head -c 400000 /dev/urandom > {DATABASE}")).await;
-        talk.ends_well_with(&["They say: first line", "could not be used, so this was a new sandbox"]).await;
+        talk.ends_well_with(&["They say: first line\nloose", "Restored from the snapshot of", "but not the agent's memory"]).await;
     };
     // What was pushed after the snapshot is not to be had, and then it is something else.
     let overtaken = async {

@@ -49,7 +49,7 @@ async fn all_happened_once(thread: &Thread<'_>) -> Result<()> {
             AgentActivity::Text { delta } => text.push_str(delta),
             AgentActivity::ToolStarted { call, .. } => started.push(call.clone()),
             AgentActivity::ToolEnded { call, .. } => ended.push(call.clone()),
-            AgentActivity::Thought { .. } | AgentActivity::Plan { .. } => {}
+            AgentActivity::MessageBegan | AgentActivity::Thought { .. } | AgentActivity::Plan { .. } => {}
         }
     }
     ensure!(text.contains(ANSWER) && text.matches("whatever happened").count() == 1, "the answer is not there once: {text}");

@@ -25,6 +25,11 @@ pub(super) fn all() -> Vec<Example> {
         ("failed-agent", "The agent's process ended.", TurnFailure::AgentCrashed { detail: detail("exit status 1") }),
         ("failed-silence", "Nothing came from the agent for too long.", TurnFailure::AgentSilent { seconds: 600 }),
         (
+            "failed-too-long",
+            "The conversation is longer than the model takes.",
+            TurnFailure::ConversationTooLong { detail: detail("Conversation history too large to compact - exceeds model context limit") },
+        ),
+        (
             "failed-model-away",
             "The model answered nothing for too long, and it is known why.",
             TurnFailure::ModelAway { hindrance: ModelHindrance::OverLimit, seconds: 600 },

@@ -93,7 +93,7 @@ fn every_variant_has_an_example() {
         CheckEnd after "end:": Exited, TimedOut, OutOfMemory, NotRun;
         Outcome after "outcome:": Done, Asked, Failed, Stopped;
         TurnFailure after "TurnFailure": NoImage, EngineUnavailable, DiskFull, SandboxStart, Sync, GitHubAway, RepositoryGone, SandboxOutOfMemory, SandboxKilled,
-            AgentCrashed, AgentSilent, ModelAway, TurnTimeout, ModelRefused, Push, RecordLost, Internal;
+            AgentCrashed, AgentSilent, ConversationTooLong, ModelAway, TurnTimeout, ModelRefused, Push, RecordLost, Internal;
         Covers after "covers:": All, Earlier;
         PickerDone after "PickerDone": Picked, Withdrawn, Expired, Closed;
         Leftover after "Leftover": PullRequestClosed, PullRequestKept, BranchKept, NotLookedAt;
@@ -103,6 +103,7 @@ fn every_variant_has_an_example() {
         ImageNotReady after "ImageNotReady": Building, Failed, Missing;
         ImageState after "state:": Ready, Building, Missing;
         SessionStage after "stage:": Live, Behind, Asking, Idle;
+        Room after "room:": Enough, TooLittle;
         Rest after "rest:": Awake, Paused, Asleep, Gone;
         Continuation after "continuation:": Seamless, Restored, SnapshotLost, Replaced;
         Told after "told:": Nothing, Later, All;
