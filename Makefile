@@ -10,7 +10,7 @@ CARGO ?= cargo
 # Programs are run from here: `cargo run -p` would work out the features of that package alone, and build half of everything once more.
 PROGRAMS = $(or $(CARGO_TARGET_DIR),target)/debug
 
-.PHONY: help setup demo demo-check pictures test faults bench fmt lint stop base-image build
+.PHONY: help setup demo demo-check pictures test faults fuzz bench fmt lint stop base-image build
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | while IFS='|' read -r name words; do printf '  make %-11s %s\n' "$$name" "$$words"; done
@@ -42,6 +42,12 @@ faults: setup ## Kill the service at every point along its way and look whether 
 	$(CARGO) build --locked --workspace --bin faults
 	$(CARGO) build --locked --workspace --features longshore/faults --bin longshore-faults
 	@$(WITHOUT_MODEL) $(PROGRAMS)/faults $(if $(ONLY),--only "$(ONLY)",--self-test) $(if $(RESUME),--resume "$(RESUME)")
+
+fuzz: ## Throw damaged input at everything that parses what comes from outside (MINUTES=n, 5 without)
+	@$(CARGO) test --locked --workspace --lib --bin longshore --no-run
+	@end=$$(( $$(date +%s) + 60 * $(or $(MINUTES),5) )); while [ $$(date +%s) -lt $$end ]; do \
+		PROPTEST_CASES=$${PROPTEST_CASES:-5000} $(WITHOUT_MODEL) $(CARGO) test --locked --workspace --lib --bin longshore --quiet -- fuzz || exit 1; \
+	done
 
 bench: setup ## Measure how quickly it answers and what it costs, against floors (BENCH_ONLY=figure,figure; PROFILE=release)
 	@$(CARGO) build --locked --profile $(or $(PROFILE),dev) --workspace --all-targets

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    mem::{Discriminant, discriminant},
     time::Duration,
 };
 
@@ -22,6 +23,8 @@ const LOOK_FIRST: Duration = Duration::from_millis(4);
 const LOOK_QUIET: Duration = Duration::from_millis(50);
 /// Outputs kept while the caller waits for `start_session`.
 const MAX_KEPT: usize = 100_000;
+/// Bytes of output that one call reads: what is read is held until it is stored.
+const MAX_READ: u64 = 16 << 20;
 /// Bytes of a session request's answer that is kept.
 const MAX_KEPT_ANSWER: usize = 64 << 10;
 
@@ -156,6 +159,10 @@ pub struct Agent {
     kept: VecDeque<AgentOutput>,
     noise: u32,
     requests: u32,
+    /// What began since the last prompt.
+    pieces: u32,
+    /// What kind of thing came last.
+    last: Option<Discriminant<AgentUpdate>>,
     /// When `out` last grew, as far as anybody looked.
     alive: Instant,
     seen: u64,
@@ -169,8 +176,22 @@ pub struct Agent {
     /// The conversation that only warmed the agent up; nobody hears of it.
     priming: Option<AgentSessionId>,
     permissions: Permissions,
-    /// Permissions that were asked for and wait: the request's id, method and parameters.
-    held: Vec<(Value, String, Value)>,
+    /// Permissions that were asked for and wait.
+    held: VecDeque<Held>,
+}
+
+/// A permission that waits: the answers that it can get, since what the agent wrote may be long.
+#[derive(Debug)]
+struct Held {
+    granted: Value,
+    refused: Value,
+}
+
+impl Held {
+    fn new(id: &Value, method: &str, params: &Value) -> Self {
+        let answer = |consent| wire::answer(id.clone(), method, params, consent);
+        Self { granted: answer(Consent::Once), refused: answer(Consent::No) }
+    }
 }
 
 impl Agent {
@@ -180,7 +201,7 @@ impl Agent {
         tokio::task::spawn_blocking(attach).await.map_err(|error| AgentError::Faulty(error.to_string()))?
     }
 
-    fn attach_now(carrier: Carrier, cursor: Cursor, settings: AgentSettings) -> Result<Self, AgentError> {
+    pub(crate) fn attach_now(carrier: Carrier, cursor: Cursor, settings: AgentSettings) -> Result<Self, AgentError> {
         let mut history = OutputReader::open(carrier.output()?, Cursor::START, settings.limits)?;
         let mut running: BTreeMap<TurnId, BTreeSet<String>> = BTreeMap::new();
         for (turn, id) in carrier.sent().filter_map(|id| Some((wire::prompted_turn(id)?, id.to_owned()))) {
@@ -199,6 +220,8 @@ impl Agent {
             kept: VecDeque::new(),
             noise: 0,
             requests: 0,
+            pieces: 0,
+            last: None,
             alive: Instant::now(),
             seen,
             exited: None,
@@ -207,7 +230,7 @@ impl Agent {
             loading,
             priming: None,
             permissions,
-            held: Vec::new(),
+            held: VecDeque::new(),
         };
         let mut at = Cursor::START;
         while at < cursor {
@@ -221,7 +244,7 @@ impl Agent {
                 Ok(Incoming::Request { id, method, params })
                     if wire::asks_to_change(&method, &params) && !agent.carrier.has_sent(&wire::answer_mark(&id)) =>
                 {
-                    agent.held.push((id, method, params));
+                    agent.held.push_back(Held::new(&id, &method, &params));
                 }
                 Ok(Incoming::Request { .. } | Incoming::Notification { .. }) | Err(_) => {}
             }
@@ -349,6 +372,7 @@ impl Agent {
         let delivery = self.carrier.send(&wire::prompt(turn, session, blocks))?;
         self.speaking = None;
         self.running.entry(turn).or_default().insert(id);
+        self.pieces = 0;
         self.alive = Instant::now();
         // A torn line that turned out to be whole was sent by an earlier call.
         Ok(if delivery == Delivery::Now { PromptState::Sent } else { PromptState::Running })
@@ -383,14 +407,14 @@ impl Agent {
     /// Decides on what was asked for and is held, and on what will be asked for. What could not be answered stays held.
     pub fn permit(&mut self, permissions: Permissions) -> Result<(), AgentError> {
         self.permissions = permissions;
-        let consent = match permissions {
-            Permissions::Granted => Consent::Once,
-            Permissions::Refused => Consent::No,
-            Permissions::Held => return Ok(()),
-        };
-        while let Some((id, method, params)) = self.held.first() {
-            self.carrier.send(&wire::answer(id.clone(), method, params, consent))?;
-            self.held.remove(0);
+        while let Some(held) = self.held.front() {
+            let answer = match permissions {
+                Permissions::Granted => &held.granted,
+                Permissions::Refused => &held.refused,
+                Permissions::Held => break,
+            };
+            self.carrier.send(answer)?;
+            self.held.pop_front();
         }
         Ok(())
     }
@@ -423,7 +447,8 @@ impl Agent {
     /// At least one output, and with it whatever else is there, up to `max`: one transaction for many.
     pub async fn next_batch(&mut self, max: usize) -> Result<Vec<AgentOutput>, AgentError> {
         let mut batch = vec![self.next().await?];
-        while batch.len() < max {
+        let begun = self.reader.cursor().0;
+        while batch.len() < max && self.reader.cursor().0 - begun <= MAX_READ {
             match self.kept.pop_front() {
                 Some(output) => batch.push(output),
                 // What was read before a failure is given first.
@@ -445,12 +470,16 @@ impl Agent {
             self.carrier.send(&message)?;
         }
         let (started, mut pause) = (Instant::now(), LOOK_FIRST);
+        let begun = self.reader.cursor().0;
         loop {
             if let Some(answer) = self.answers.get(id) {
                 return answer.clone().map_err(|error| AgentError::Refused {
                     request: id.to_owned(),
                     message: scrub(error.message.as_bytes(), &self.settings.secrets, 5),
                 });
+            }
+            if !self.kept.is_empty() && self.reader.cursor().0 - begun > MAX_READ {
+                return Err(AgentError::Faulty(format!("it wrote more than {MAX_READ} bytes instead of answering `{id}`")));
             }
             if self.kept.len() > MAX_KEPT {
                 return Err(AgentError::Faulty(format!("it wrote more than {MAX_KEPT} updates instead of answering `{id}`")));
@@ -473,6 +502,9 @@ impl Agent {
             self.seen = self.reader.seen();
             self.alive = Instant::now();
         }
+        if self.carrier.stderr_length() > self.settings.limits.total {
+            return Err(AgentError::Faulty(format!("it printed more than {} bytes of errors", self.settings.limits.total)));
+        }
         if let Some(why) = &self.exited {
             let running = self.running.keys().next().copied();
             return Err(AgentError::Exited { why: why.clone(), running, stderr: self.stderr() });
@@ -493,8 +525,13 @@ impl Agent {
         scrub(&self.carrier.stderr_tail(), &self.settings.secrets, 15)
     }
 
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn take_kept(&mut self) -> impl Iterator<Item = AgentOutput> {
+        self.kept.drain(..)
+    }
+
     /// Takes in one line, if there is one.
-    fn read_line(&mut self) -> Result<bool, AgentError> {
+    pub(crate) fn read_line(&mut self) -> Result<bool, AgentError> {
         let Some(line) = self.reader.next_line()? else { return Ok(false) };
         self.alive = Instant::now();
         self.seen = self.reader.seen();
@@ -512,6 +549,7 @@ impl Agent {
             Err(_) if line.bytes.iter().all(u8::is_ascii_whitespace) => Vec::new(),
             Err(_) => self.noise("a line that is no message")?,
         };
+        self.count(&updates)?;
         if !updates.is_empty() {
             self.kept.push_back(AgentOutput { cursor: line.end, updates });
         }
@@ -588,13 +626,28 @@ impl Agent {
         }
         let consent = match self.permissions {
             Permissions::Held if wire::asks_to_change(method, params) => {
-                self.held.push((id, method.to_owned(), params.clone()));
+                self.held.push_back(Held::new(&id, method, params));
                 return Ok(());
             }
             Permissions::Refused if wire::asks_to_change(method, params) => Consent::No,
             Permissions::Granted | Permissions::Held | Permissions::Refused => Consent::Once,
         };
         self.carrier.send(&wire::answer(id, method, params, consent))?;
+        Ok(())
+    }
+
+    fn count(&mut self, updates: &[AgentUpdate]) -> Result<(), AgentError> {
+        for update in updates {
+            if update.is_piece_after(self.last) {
+                self.pieces += 1;
+            }
+            if !matches!(update, AgentUpdate::Usage { .. }) {
+                self.last = Some(discriminant(update));
+            }
+        }
+        if self.pieces > self.settings.limits.pieces {
+            return Err(AgentError::Faulty(format!("it did more than {} things in one turn", self.settings.limits.pieces)));
+        }
         Ok(())
     }
 

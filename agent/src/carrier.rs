@@ -111,9 +111,14 @@ impl Carrier {
         self.output.try_clone().map_err(|source| self.io("out", source))
     }
 
+    /// How many bytes the agent printed beside its output.
+    pub(crate) fn stderr_length(&self) -> u64 {
+        self.errors.metadata().map_or(0, |metadata| metadata.len())
+    }
+
     /// The last bytes of `err`; empty where it cannot be read.
     pub(crate) fn stderr_tail(&self) -> Vec<u8> {
-        let length = self.errors.metadata().map_or(0, |metadata| metadata.len());
+        let length = self.stderr_length();
         let mut tail = vec![0; usize::try_from(length.min(STDERR_TAIL)).unwrap_or(0)];
         let read = self.errors.read_at(&mut tail, length.saturating_sub(STDERR_TAIL)).unwrap_or(0);
         tail.truncate(read);

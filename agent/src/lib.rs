@@ -3,6 +3,8 @@
 mod agent;
 mod carrier;
 mod describe;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod kind;
 pub mod opencode;
 mod output;

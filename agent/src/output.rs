@@ -18,17 +18,19 @@ impl Cursor {
 pub struct OutputLimits {
     /// Bytes in one line.
     pub line: usize,
-    /// Bytes in `out`, the generation's whole life.
+    /// Bytes in `out`, the generation's whole life; in `err` as well.
     pub total: u64,
     /// Lines that are no message, and messages that nobody waits for.
     pub noise: u32,
     /// Requests of the agent's that are answered.
     pub requests: u32,
+    /// What is done in one turn. Neighbouring words are one piece, since they are stored together.
+    pub pieces: u32,
 }
 
 impl Default for OutputLimits {
     fn default() -> Self {
-        Self { line: 8 << 20, total: 512 << 20, noise: 10_000, requests: 10_000 }
+        Self { line: 8 << 20, total: 512 << 20, noise: 10_000, requests: 10_000, pieces: 50_000 }
     }
 }
 
@@ -120,13 +122,19 @@ impl OutputReader {
         self.start + self.buffer.len() as u64
     }
 
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn held(&self) -> usize {
+        self.buffer.len()
+    }
+
     fn fill(&mut self) -> Result<bool, OutputError> {
         self.buffer.drain(..self.consumed);
         self.start += self.consumed as u64;
         self.searched -= self.consumed;
         self.consumed = 0;
         let (held, end) = (self.buffer.len(), self.seen());
-        if end > self.limits.total {
+        // Not only what was read: whoever writes faster than is read here fills the disk.
+        if self.file.metadata()?.len() > self.limits.total {
             return Err(OutputError::TooLarge { limit: self.limits.total });
         }
         self.buffer.resize(held + CHUNK, 0);
@@ -196,8 +204,8 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&b"line\n".repeat(100_000)).unwrap();
         let mut reader_ = reader(&file, 0, OutputLimits { total: 100_000, ..OutputLimits::default() }).unwrap();
-        let error = std::iter::repeat_with(|| reader_.next_line()).find_map(Result::err).unwrap();
-        assert!(matches!(error, OutputError::TooLarge { limit: 100_000 }), "{error}");
+        let error = reader_.next_line().unwrap_err();
+        assert!(matches!(error, OutputError::TooLarge { limit: 100_000 }), "before much of it was read: {error}");
 
         let mut reader_ = reader(&file, 500_000, OutputLimits::default()).unwrap();
         file.as_file().set_len(10).unwrap();

@@ -1,6 +1,9 @@
 //! What an agent says it does, read from one line of its output. Pure: the same line always means the same.
 
-use std::fmt;
+use std::{
+    fmt,
+    mem::{Discriminant, discriminant},
+};
 
 use longshore_session::TurnId;
 use serde::{Deserialize, Serialize};
@@ -19,6 +22,8 @@ const OUTPUT: usize = 8 << 10;
 /// Bytes of either side of a file's change.
 const CHANGE: usize = 64 << 10;
 const PLAN_ENTRIES: usize = 100;
+/// Bytes that are said at once.
+const WORDS: usize = 256 << 10;
 
 /// A text of the agent's is not fit to be an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -226,6 +231,18 @@ impl AgentUpdate {
     }
 }
 
+impl AgentUpdate {
+    /// Whether this begins something that is stored by itself, where `last` came before it: words go on with words of their kind.
+    pub(crate) fn is_piece_after(&self, last: Option<Discriminant<AgentUpdate>>) -> bool {
+        match self {
+            Self::Text { .. } | Self::Thought { .. } => last != Some(discriminant(self)),
+            // It is not stored.
+            Self::Usage { .. } => false,
+            Self::ToolStarted(_) | Self::ToolUpdated(_) | Self::Plan { .. } | Self::TurnEnded { .. } | Self::TurnFailed { .. } => true,
+        }
+    }
+}
+
 /// What a line of the agent's output means: nothing, one thing, or several that belong together. Whose line it is (another session's, an
 /// answer given twice) is not looked at.
 pub fn interpret(line: &[u8]) -> Vec<AgentUpdate> {
@@ -268,7 +285,7 @@ fn turn_usage(result: &Value) -> Option<TurnUsage> {
 
 pub(crate) fn session_update(params: &Value) -> Vec<AgentUpdate> {
     let Some(update) = params.get("update") else { return Vec::new() };
-    let delta = || update.pointer("/content/text").and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+    let delta = || update.pointer("/content/text").and_then(Value::as_str).filter(|text| !text.is_empty()).map(|text| shorten(text, WORDS));
     match text(update, "sessionUpdate") {
         Some("agent_message_chunk") => delta().map(|delta| AgentUpdate::Text { delta }).into_iter().collect(),
         Some("agent_thought_chunk") => delta().map(|delta| AgentUpdate::Thought { delta }).into_iter().collect(),

@@ -10,8 +10,10 @@ use crate::update::AgentSessionId;
 
 /// The only version there is.
 pub(crate) const PROTOCOL_VERSION: u64 = 1;
-/// The longest id of the agent's that is answered.
+/// The longest id of the agent's that is answered, and the longest name of an option that is chosen.
 const MAX_FOREIGN_ID: usize = 256;
+/// Values in one message. A tree of small values takes a hundred times the bytes of its text.
+const MAX_VALUES: usize = 100_000;
 
 pub(crate) const INITIALIZE: &str = "initialize";
 pub(crate) const NEW_SESSION: &str = "new-session-1";
@@ -87,6 +89,9 @@ pub(crate) struct RpcError {
 pub(crate) struct Garbage;
 
 pub(crate) fn parse(line: &[u8]) -> Result<Incoming, Garbage> {
+    if has_too_many_values(line) {
+        return Err(Garbage);
+    }
     let Ok(Value::Object(mut message)) = serde_json::from_slice(line) else { return Err(Garbage) };
     let id = message.remove("id");
     let params = message.remove("params").unwrap_or(Value::Null);
@@ -106,6 +111,24 @@ pub(crate) fn parse(line: &[u8]) -> Result<Incoming, Garbage> {
         }
         _ => Err(Garbage),
     }
+}
+
+/// Counts what begins another value, outside of texts.
+fn has_too_many_values(line: &[u8]) -> bool {
+    if line.len() <= MAX_VALUES {
+        return false;
+    }
+    let (mut values, mut within, mut escaped) = (0, false, false);
+    for byte in line {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if within => escaped = true,
+            b'"' => within = !within,
+            b',' | b'[' | b'{' if !within => values += 1,
+            _ => {}
+        }
+    }
+    values > MAX_VALUES
 }
 
 fn is_foreign_id(id: &Value) -> bool {
@@ -266,6 +289,8 @@ pub(crate) fn answer(id: Value, method: &str, params: &Value, consent: Consent) 
             Consent::No => ("reject_once", "reject_always"),
         };
         let chosen = of_kind(first).or_else(|| of_kind(second)).and_then(|option| option.get("optionId")?.as_str());
+        // Nothing of any length is said back to it.
+        let chosen = chosen.filter(|option| option.len() <= MAX_FOREIGN_ID);
         let outcome = match chosen {
             Some(option) => json!({"outcome": "selected", "optionId": option}),
             None => json!({"outcome": "cancelled"}),
@@ -381,6 +406,21 @@ mod tests {
                 let _ = parse(line.as_bytes());
             }
         }
+    }
+
+    #[test]
+    fn a_tree_of_many_small_values_is_garbage_and_a_long_text_is_none() {
+        let swollen = |values: usize| parse(format!(r#"{{"method":"x","params":[{}0]}}"#, "0,".repeat(values)).as_bytes());
+        assert_eq!(swollen(MAX_VALUES), Err(Garbage));
+        assert!(matches!(swollen(MAX_VALUES - 10), Ok(Incoming::Notification { .. })));
+        let text = r#"[,{\",\\"#.repeat(MAX_VALUES);
+        assert!(matches!(parse(format!(r#"{{"method":"x","params":"{text}"}}"#).as_bytes()), Ok(Incoming::Notification { .. })));
+    }
+
+    #[test]
+    fn an_option_with_a_long_name_is_not_said_back() {
+        let params = json!({"options": [{"optionId": "y".repeat(MAX_FOREIGN_ID + 1), "kind": "allow_once"}]});
+        assert_eq!(answer(json!(1), ASK_PERMISSION, &params, Consent::Once)["result"]["outcome"]["outcome"], "cancelled");
     }
 
     #[test]

@@ -267,6 +267,9 @@ impl PersonSection {
     }
 }
 
+/// Of anything: more is a slip of the pen, and clocks and sizes overflow somewhere above it.
+const MOST: u64 = 100_000_000;
+
 impl Config {
     /// Reads the file. Errors name it, the key and the line.
     pub fn read(file: &Path) -> Result<Self> {
@@ -341,13 +344,24 @@ impl Config {
             ("limits", "agent_start_seconds", self.limits.agent_start_seconds),
             ("limits", "files", self.limits.files),
             ("limits", "file_mb", self.limits.file_mb),
-            ("sandboxes", "max", self.sandboxes.max.unwrap_or(u64::MAX)),
+            ("sandboxes", "max", self.sandboxes.max.unwrap_or(1)),
             ("images", "at_once", self.images.at_once as u64),
             ("pool", "max_age_minutes", self.pool.max_age_minutes),
             ("images", "build_disk_mb", self.images.build_disk_mb),
         ] {
-            if value == 0 {
-                bail!("{}: `{section}.{key}` must be at least 1", self.place(section, key));
+            if !(1..=MOST).contains(&value) {
+                bail!("{}: `{section}.{key}` must lie between 1 and {MOST}", self.place(section, key));
+            }
+        }
+        for (section, key, value) in [
+            ("slack", "live_days", self.slack.live_days),
+            ("model", "classifier_timeout_ms", self.model.classifier_timeout_ms),
+            ("images", "growth_floor_mb", self.images.growth_floor_mb),
+            ("images", "start_floor_s", self.images.start_floor_s),
+            ("pool", "memory_mb", self.pool.memory_mb),
+        ] {
+            if value > MOST {
+                bail!("{}: `{section}.{key}` must be at most {MOST}", self.place(section, key));
             }
         }
         for (section, key, value) in [
@@ -612,6 +626,90 @@ fn yes() -> bool {
     true
 }
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz {
+    use std::time::Instant;
+
+    use super::*;
+
+    pub const CONFIGURATIONS: &[&[u8]] = &[include_bytes!("../../manifests/longshore.example.toml"), SMALL.as_bytes()];
+
+    /// With all the numbers that are counted with.
+    const SMALL: &str = r#"manifests = "repositories"
+[slack]
+mode = "socket"
+live_days = 7
+[access]
+workspaces = ["T1"]
+channels = ["*"]
+users = ["*"]
+[github]
+app_id = 1
+private_key_file = "key.pem"
+[model]
+agent = "large"
+classifier_timeout_ms = 3000
+[images]
+base = "longshore/base:latest"
+registry = "127.0.0.1:5055"
+max_gb = 100.0
+grace_minutes = 60.0
+start_floor_s = 30
+[sandboxes]
+pause_minutes = 2.0
+idle_minutes = 30.0
+[snapshots]
+keep_days = 14.0
+max_gb = 50.0
+[pool]
+max_age_minutes = 240
+[limits]
+turn_seconds = 3600
+silence_seconds = 900
+agent_start_seconds = 60
+file_mb = 20
+"#;
+
+    /// A configuration that is taken says only what can be done: every time is one that a clock can count to, every address is one, and somebody
+    /// may use the bot. One that is not taken is refused with the file's name.
+    #[allow(clippy::unwrap_used, reason = "what fails here fails a test")]
+    pub fn configuration(bytes: &[u8]) {
+        let Ok(text) = std::str::from_utf8(bytes) else { return };
+        let config = match Config::parse(Path::new("conf/longshore.toml"), text.to_owned()) {
+            Ok(config) => config,
+            Err(error) => {
+                assert!(error.to_string().starts_with("conf/longshore.toml"), "{error}");
+                return;
+            }
+        };
+        let limits = &config.limits;
+        for time in [
+            config.sandboxes.pause_after(),
+            config.sandboxes.sleep_after(),
+            config.snapshots.keep(),
+            config.images.grace(),
+            config.pool.max_age(),
+            Duration::from_secs(config.slack.live_days * 86_400),
+            Duration::from_millis(config.model.classifier_timeout_ms),
+            Duration::from_secs(config.images.start_floor_s),
+            Duration::from_secs(limits.turn_seconds),
+            Duration::from_secs(limits.silence_seconds),
+            Duration::from_secs(limits.model_stall_seconds),
+            Duration::from_secs(limits.agent_start_seconds),
+        ] {
+            assert!(Instant::now().checked_add(time).is_some(), "{time:?} is longer than a clock can count");
+        }
+        for bytes in [config.snapshots.max_bytes(), config.images.max_bytes(), limits.file_bytes()] {
+            assert!(bytes < u64::MAX / 2, "{bytes} bytes");
+        }
+        assert!(config.pool.bound() <= config.pool.max);
+        for url in [&config.slack.api_url, &config.github.api_url, &config.github.web_url, &config.model.base_url] {
+            url.parse::<url::Url>().unwrap();
+        }
+        assert!(!config.access.users.is_empty() && !config.access.channels.is_empty() && !config.access.workspaces.is_empty());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -632,6 +730,22 @@ agent = "large"
 base = "longshore/base:latest"
 registry = "127.0.0.1:5055"
 "#;
+
+    #[test]
+    fn any_fuzzed_configuration() {
+        longshore_hostile::throw(fuzz::CONFIGURATIONS, fuzz::configuration);
+        for seed in fuzz::CONFIGURATIONS {
+            Config::parse(Path::new("longshore.toml"), String::from_utf8(seed.to_vec()).unwrap()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_number_that_no_clock_counts_to_is_refused() {
+        let long = message(&format!("{GOOD}[limits]\nturn_seconds = 9223372036854775807\n"));
+        assert!(long.starts_with("conf/longshore.toml:17: `limits.turn_seconds` must lie between 1 and"), "{long}");
+        let old = message(&GOOD.replace("mode = ", "live_days = 9000000000000000000\nmode = "));
+        assert!(old.starts_with("conf/longshore.toml:3: `slack.live_days` must be at most"), "{old}");
+    }
 
     fn message(text: &str) -> String {
         Config::parse(Path::new("conf/longshore.toml"), text.to_owned()).unwrap_err().to_string()
@@ -659,7 +773,7 @@ registry = "127.0.0.1:5055"
         let pause = message(&format!("{GOOD}[sandboxes]\npause_minutes = 0\n"));
         assert!(pause.starts_with("conf/longshore.toml:17: `sandboxes.pause_minutes` must be a number above 0"), "{pause}");
         let most = message(&format!("{GOOD}[sandboxes]\nmax = 0\n"));
-        assert!(most.starts_with("conf/longshore.toml:17: `sandboxes.max` must be at least 1"), "{most}");
+        assert!(most.starts_with("conf/longshore.toml:17: `sandboxes.max` must lie between 1 and"), "{most}");
         for nonsense in ["-1", "\"many\"", "2.5"] {
             let most = message(&format!("{GOOD}[sandboxes]\nmax = {nonsense}\n"));
             assert!(most.contains("conf/longshore.toml") && most.contains("line 17") && most.contains("max"), "{most}");

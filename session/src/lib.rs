@@ -3,6 +3,8 @@
 mod clock;
 mod event;
 mod faults;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod ids;
 mod ledger;
 mod repository;

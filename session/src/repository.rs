@@ -264,6 +264,9 @@ pub enum ManifestError {
     None { path: PathBuf },
 }
 
+/// In seconds: nothing that people wait for takes longer.
+const A_WEEK: u64 = 604_800;
+
 impl RepositoryManifest {
     /// Reads one manifest from the text of `path` (which is used for messages only).
     pub fn parse(path: &Path, text: &str) -> Result<Self, ManifestError> {
@@ -282,15 +285,18 @@ impl RepositoryManifest {
             if limits.memory_mb < 512 {
                 return Err(invalid(format!("{} is {}: an agent alone needs 512", at("memory_mb"), limits.memory_mb)));
             }
-            if !(limits.cpus.is_finite() && limits.cpus >= 0.1) {
-                return Err(invalid(format!("{} must be at least 0.1", at("cpus"))));
+            if !(0.1..=1024.0).contains(&limits.cpus) {
+                return Err(invalid(format!("{} must lie between 0.1 and 1024", at("cpus"))));
             }
             if limits.pids < 64 {
                 return Err(invalid(format!("{} must be at least 64", at("pids"))));
             }
         }
-        if manifest.check.timeout_s == 0 {
-            return Err(invalid(format!("{}: `check.timeout_s` must be at least 1", line_of_in(text, "[check]", "timeout_s"))));
+        for (head, seconds) in [("check", manifest.check.timeout_s), ("image", manifest.image.timeout_s)] {
+            if !(1..=A_WEEK).contains(&seconds) {
+                let line = line_of_in(text, &format!("[{head}]"), "timeout_s");
+                return Err(invalid(format!("{line}: `{head}.timeout_s` must lie between 1 and {A_WEEK}, which is a week")));
+            }
         }
         for (index, secret) in manifest.image.secrets.iter().enumerate() {
             let again = manifest.image.secrets[..index].iter().any(|other| other.name == secret.name);

@@ -89,6 +89,27 @@ pub(crate) async fn gather(body: Body, limit: usize, stall: Duration) -> Result<
     Ok(whole.into())
 }
 
+/// Values in one JSON body. A tree of small values takes many times the bytes of its text.
+const MOST_VALUES: usize = 100_000;
+
+/// Whether a body is not worth reading: counts what begins another value, outside of texts.
+pub(crate) fn is_swollen(json: &[u8]) -> bool {
+    if json.len() <= MOST_VALUES {
+        return false;
+    }
+    let (mut values, mut within, mut escaped) = (0, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if within => escaped = true,
+            b'"' => within = !within,
+            b',' | b'[' | b'{' if !within => values += 1,
+            _ => {}
+        }
+    }
+    values > MOST_VALUES
+}
+
 /// A body that keeps something alive until it has been sent or given up: the sandbox's place among the open requests.
 pub(crate) struct HeldBody<G> {
     body: Body,
@@ -135,4 +156,16 @@ pub(crate) async fn first_bytes(mut stream: Chunks, limit: usize) -> Vec<u8> {
         }
     }
     whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_small_values_are_too_many_and_a_long_text_is_one() {
+        assert!(is_swollen(format!("[{}0]", "0,".repeat(MOST_VALUES)).as_bytes()));
+        assert!(!is_swollen(format!("[{}0]", "0,".repeat(MOST_VALUES - 10)).as_bytes()));
+        assert!(!is_swollen(format!("{{\"text\":\"{}\"}}", r#"[,{\",\\"#.repeat(MOST_VALUES)).as_bytes()));
+    }
 }

@@ -2,6 +2,8 @@
 //!
 //! Source: gitprotocol-http(5). Refusals are plain text, which git prints line by line behind `remote:`.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod pktline;
 mod push;
 mod receive;

@@ -58,14 +58,10 @@ async fn tool(State(shared): State<Arc<Shared>>, Extension(peer): Extension<Peer
         Ok(body) => body,
         Err(error) => return (error.status(), format!("longshore: the question could not be read: {error}")).into_response(),
     };
-    let question: Question = match serde_json::from_slice(&body) {
+    let Question { when, tool, session, call, arguments, cut } = match read(&body) {
         Ok(question) => question,
-        Err(error) => return (StatusCode::BAD_REQUEST, format!("longshore: this is no question about a tool: {error}")).into_response(),
+        Err(what) => return (StatusCode::BAD_REQUEST, format!("longshore: {what}")).into_response(),
     };
-    if [&question.tool, &question.session, &question.call].iter().any(|name| name.len() > LONGEST_NAME) {
-        return (StatusCode::BAD_REQUEST, "longshore: a name is too long").into_response();
-    }
-    let Question { when, tool, session, call, arguments, cut } = question;
     let call = ToolCall { tool, call, conversation: session, arguments, cut };
     let wait = json!({ "decision": "wait" });
     let answering = async {
@@ -79,6 +75,17 @@ async fn tool(State(shared): State<Arc<Shared>>, Extension(peer): Extension<Peer
         () = shared.end.cancelled() => wait,
     };
     axum::Json(answer).into_response()
+}
+
+fn read(body: &[u8]) -> Result<Question, String> {
+    if body::is_swollen(body) {
+        return Err("the question holds too many values".to_owned());
+    }
+    let question: Question = serde_json::from_slice(body).map_err(|error| format!("this is no question about a tool: {error}"))?;
+    if [&question.tool, &question.session, &question.call].iter().any(|name| name.len() > LONGEST_NAME) {
+        return Err("a name is too long".to_owned());
+    }
+    Ok(question)
 }
 
 fn verdict(verdict: Verdict) -> Value {
@@ -98,5 +105,30 @@ fn verdict(verdict: Verdict) -> Value {
         }
         Verdict::Deny { reason } => json!({ "decision": "deny", "reason": reason }),
         Verdict::Wait => json!({ "decision": "wait" }),
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz {
+    use super::*;
+
+    pub const QUESTIONS: &[&[u8]] = &[
+        br#"{"when":"before","tool":"write","session":"ses_1","call":"c1","arguments":{"filePath":"/workspace/a","content":"x"},"cut":["content"]}"#,
+        br#"{"when":"after","tool":"bash","session":"ses_1","call":"c1"}"#,
+    ];
+
+    /// A question that is taken names the moment, a tool, a conversation and a call, none of them long; an error says nothing at length.
+    pub fn question(bytes: &[u8]) {
+        match read(bytes) {
+            Ok(question) => {
+                // Of what is passed over not even the letters are looked at.
+                if let Ok(told) = serde_json::from_slice::<Value>(bytes) {
+                    assert_eq!(told["tool"].as_str(), Some(question.tool.as_str()));
+                    assert_eq!(told["when"].as_str(), Some(if question.when == When::Before { "before" } else { "after" }));
+                }
+                assert!([question.tool, question.session, question.call].iter().all(|name| name.len() <= LONGEST_NAME));
+            }
+            Err(what) => assert!(what.len() < 1000 + 4 * bytes.len(), "{what}"),
+        }
     }
 }

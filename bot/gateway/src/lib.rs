@@ -3,6 +3,8 @@
 mod body;
 mod config;
 mod door;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gateway;
 mod git;
 mod hooks;

@@ -19,6 +19,8 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::json;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::reading::fuzz;
 use self::{reading::Dialect, watched::Watch};
 use crate::{
     GatewayConfig, GatewayError, LlmOutcome, LlmRight, LlmUpstream, Pass, Spending,

@@ -81,6 +81,9 @@ async fn message(State(shared): State<Arc<Shared>>, Extension(peer): Extension<P
         Ok(body) => body,
         Err(error) => return refusal(error.status(), INVALID_REQUEST, format!("the message could not be read: {error}")),
     };
+    if body::is_swollen(&body) {
+        return refusal(StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, "the message holds too many values");
+    }
     let answer = match serde_json::from_slice::<Value>(&body) {
         Err(error) => return refusal(StatusCode::BAD_REQUEST, PARSE_ERROR, format!("not JSON: {error}")),
         Ok(Value::Array(batch)) if batch.is_empty() || batch.len() > LONGEST_BATCH => {

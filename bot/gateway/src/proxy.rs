@@ -15,6 +15,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tracing::Instrument;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use egress::fuzz;
 pub use egress::{EgressRule, InvalidEgress};
 
 use self::{

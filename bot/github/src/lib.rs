@@ -4,6 +4,8 @@ mod account;
 mod api;
 mod check;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod pull_request;
 mod repository;
 mod tidy;

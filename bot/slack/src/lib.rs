@@ -6,6 +6,8 @@ mod command;
 mod config;
 mod dialog;
 mod doctor;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod inbound;
 mod intake;
 mod render;

@@ -82,11 +82,10 @@ pub const MUTE: &str = "the model ended the turn without a word, which is how so
 pub fn join_deltas(events: &mut Vec<Event>) {
     let mut joined: Vec<Event> = Vec::with_capacity(events.len());
     for event in events.drain(..) {
-        if let (
-            Some(Event::Agent { turn, activity: AgentActivity::Text { delta } }),
-            Event::Agent { turn: next_turn, activity: AgentActivity::Text { delta: next } },
-        ) = (joined.last_mut(), &event)
+        if let (Some(Event::Agent { turn, activity: last }), Event::Agent { turn: next_turn, activity: next }) = (joined.last_mut(), &event)
             && turn == next_turn
+            && let (AgentActivity::Text { delta }, AgentActivity::Text { delta: next })
+            | (AgentActivity::Thought { delta }, AgentActivity::Thought { delta: next }) = (last, next)
         {
             delta.push_str(next);
             continue;
@@ -203,8 +202,9 @@ mod tests {
     fn pieces_of_one_text_are_one_event() {
         let text = |delta: &str| Event::Agent { turn: TurnId(1), activity: AgentActivity::Text { delta: delta.into() } };
         let plan = Event::Agent { turn: TurnId(1), activity: AgentActivity::Plan { entries: vec![] } };
-        let mut events = vec![text("a"), text("b"), plan.clone(), text("c"), text("d")];
+        let thought = |delta: &str| Event::Agent { turn: TurnId(1), activity: AgentActivity::Thought { delta: delta.into() } };
+        let mut events = vec![text("a"), text("b"), plan.clone(), thought("c"), thought("d"), text("e")];
         join_deltas(&mut events);
-        assert_eq!(events, [text("ab"), plan, text("cd")]);
+        assert_eq!(events, [text("ab"), plan, thought("cd"), text("e")]);
     }
 }

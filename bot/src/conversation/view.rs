@@ -310,9 +310,9 @@ impl TurnView {
                     self.answer.clear();
                     self.answer_closed = false;
                 }
-                if self.answer.len() < ANSWER {
-                    self.answer.push_str(delta);
-                }
+                let room = ANSWER.saturating_sub(self.answer.len()).min(delta.len());
+                let fits = (0..=room).rev().find(|at| delta.is_char_boundary(*at)).unwrap_or(0);
+                self.answer.push_str(&delta[..fits]);
             }
             AgentActivity::MessageBegan => self.answer_closed = true,
             AgentActivity::Thought { .. } => {

@@ -37,6 +37,8 @@ pub(super) const AGENT_USER: &str = "1000:1000";
 const DEAD_NAME_SERVER: &str = "192.0.2.1";
 /// Not more: an engine can give only as many as it has itself, and in a virtual machine or container of its own that may be 20,000.
 const OPEN_FILES: i64 = 16_384;
+/// Bytes that one file may have in a sandbox. The carrier lies on the disk of the service's own databases, and its files are among them.
+const LARGEST_FILE: i64 = 4 << 30;
 /// For what the engine remembers of a sandbox.
 const RECALL: Duration = Duration::from_secs(2);
 /// From the kernel's kill to the end of what was killed.
@@ -171,7 +173,10 @@ impl DockerEngine {
             memory_swap: Some(memory),
             nano_cpus: Some(nano_cpus),
             pids_limit: Some(i64::from(limits.pids)),
-            ulimits: Some(vec![ulimit("nofile", OPEN_FILES), ulimit("core", 0)]),
+            ulimits: Some(match kind {
+                Kind::Sandbox | Kind::Trial => vec![ulimit("nofile", OPEN_FILES), ulimit("core", 0), ulimit("fsize", LARGEST_FILE)],
+                Kind::Build => vec![ulimit("nofile", OPEN_FILES), ulimit("core", 0)],
+            }),
             restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
             log_config: Some(HostConfigLogConfig {
                 typ: Some("json-file".to_owned()),

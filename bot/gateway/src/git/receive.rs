@@ -120,7 +120,7 @@ fn result(body: Vec<u8>) -> Response<Body> {
 }
 
 /// The push's head, and all bytes that were read for it (some of the pack may be among them).
-async fn read_head(pack: &mut Chunks) -> Result<(PushHead, Bytes), Refusal> {
+pub(super) async fn read_head(pack: &mut Chunks) -> Result<(PushHead, Bytes), Refusal> {
     let refused = |error: PushError| Refusal::new(StatusCode::FORBIDDEN, error.to_string());
     let mut read = BytesMut::new();
     // Each packet is looked at once on the way to the end of the commands, however small the pieces are in which they come.
@@ -149,7 +149,7 @@ async fn read_head(pack: &mut Chunks) -> Result<(PushHead, Bytes), Refusal> {
 }
 
 /// The push without its transfer's encoding: what was judged must be what the upstream reads.
-fn plain(headers: &HeaderMap, body: Chunks) -> Result<Chunks, Refusal> {
+pub(super) fn plain(headers: &HeaderMap, body: Chunks) -> Result<Chunks, Refusal> {
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
     match (encodings.next().map(HeaderValue::as_bytes), encodings.next()) {
         (None | Some(b"identity"), None) => Ok(body),

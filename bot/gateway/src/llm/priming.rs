@@ -12,7 +12,7 @@ const WORD: &str = "ok";
 impl Shared {
     pub(super) async fn prime(&self, dialect: Dialect, pass: &Pass, body: Body) -> Result<Response<Body>, Refusal> {
         let body = body::gather(body, self.config.limits.llm_request, self.config.limits.stall).await?;
-        let request: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let request: Value = if body::is_swollen(&body) { Value::Null } else { serde_json::from_slice(&body).unwrap_or_default() };
         let model = request.get("model").and_then(Value::as_str).map(str::to_owned);
         let response = match dialect {
             Dialect::Chat => chat(&request),

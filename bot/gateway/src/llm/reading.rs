@@ -157,7 +157,7 @@ impl Reader {
                 let written = number("/cache_creation_input_tokens").unwrap_or(0);
                 LlmUsage {
                     input_tokens: number("/input_tokens")
-                        .map_or(before.input_tokens, |fresh| (fresh + cached + written).max(before.input_tokens)),
+                        .map_or(before.input_tokens, |fresh| fresh.saturating_add(cached).saturating_add(written).max(before.input_tokens)),
                     output_tokens: number("/output_tokens").unwrap_or(before.output_tokens),
                     cached_input_tokens: cached,
                 }
@@ -191,6 +191,33 @@ fn is_last(event: &Value) -> bool {
 
 fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
     bytes.windows(wanted.len()).any(|window| window == wanted)
+}
+
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz {
+    use super::*;
+
+    /// The first byte says by which protocol and form it comes, the second in pieces of what size.
+    pub const ANSWERS: &[&[u8]] = &[
+        b"\0\x09data: {\"model\":\"m-1\",\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n",
+        b"\x01\x20{\"model\":\"m-2\",\"choices\":[{\"message\":{\"content\":\"Hi\"}}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":18446744073709551615}}",
+        b"\x02\x01event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"model\":\"m-3\",\"usage\":{\"input_tokens\":5,\"output_tokens\":6}}}\n\n",
+        b"\x04\x05data: {\"type\":\"message_start\",\"message\":{\"model\":\"m-4\",\"usage\":{\"input_tokens\":18446744073709551615,\"cache_read_input_tokens\":10,\"output_tokens\":1}}}\n\ndata: {\"type\":\"message_stop\"}\n\n",
+    ];
+
+    /// However an answer is cut, the same is read of it.
+    pub fn answer(bytes: &[u8]) {
+        let [which, size, bytes @ ..] = bytes else { return };
+        let dialect = [Dialect::Chat, Dialect::Responses, Dialect::Anthropic][usize::from(which / 2) % 3];
+        let form = if which % 2 == 0 { Form::Events } else { Form::Whole };
+        let read = |size: usize| {
+            let mut reader = Reader::new(dialect, form);
+            bytes.chunks(size.max(1)).for_each(|chunk| reader.push(chunk));
+            reader.finish();
+            reader.told
+        };
+        assert_eq!(read(usize::from(*size)), read(bytes.len()));
+    }
 }
 
 #[cfg(test)]

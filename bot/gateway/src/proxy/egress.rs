@@ -173,6 +173,44 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz {
+    use super::*;
+
+    /// Two lines: a rule, and where a sandbox wants to go.
+    pub const HOSTS: &[&[u8]] = &[
+        b"*.example.com:443\nwww.example.com:443",
+        b"example.com\nEXAMPLE.com.:80",
+        b"[::1]:8080\n[::1]:8080",
+        b"*.com\nevil@x.com",
+        b"127.0.0.1\n0x7f.1:80",
+    ];
+
+    /// A rule reads as it was written, lets out nothing but what its own words name, and a target with a user in it is none.
+    pub fn host(bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        let (rule, target) = text.split_once('\n').unwrap_or((&text, ""));
+        let rule = rule.parse::<EgressRule>().ok();
+        let target = target.parse::<http::uri::Authority>().ok().and_then(|authority| Target::parse(&authority, Some(443)));
+        if let Some(rule) = &rule {
+            assert_eq!(rule.to_string().parse::<EgressRule>().as_ref(), Ok(rule));
+        }
+        if let Some(target) = &target {
+            assert!(!target.to_string().contains(['@', '/', '?', '#', ' ']) && target.port != 0, "{target}");
+            let again = target.to_string().parse::<http::uri::Authority>().ok().and_then(|authority| Target::parse(&authority, None));
+            assert_eq!(again.as_ref(), Some(target));
+        }
+        if let (Some(rule), Some(target)) = (&rule, &target)
+            && rule.matches(target)
+        {
+            let printed = rule.to_string();
+            let named = printed.trim_start_matches('*').trim_start_matches('[');
+            let host = target.host.as_str();
+            assert!(named.starts_with(host) || host.ends_with(named.split(':').next().unwrap_or_default()), "{printed} let {target} out");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

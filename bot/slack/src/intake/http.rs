@@ -31,13 +31,32 @@ struct Door {
 /// A request is refused with 413 before more than the limit is read, with 401 where its signature is wrong or older than five minutes,
 /// with 400 where it cannot be read, and with 503 where the inbox does not hold it, so that Slack sends it again.
 pub fn http_router(config: SlackHttpConfig, inbox: Arc<dyn Inbox>, clock: Arc<dyn Clock>) -> Router {
-    let secret = config.signing_secret.expose().to_owned().into();
-    let door = Door { verifier: Arc::new(SlackEventSignatureVerifier::new(&secret)), body_limit: config.body_limit, inbox, clock };
     Router::new()
         .route("/slack/events", post(events))
         .route("/slack/interactions", post(interactions))
         .route("/slack/commands", post(commands))
-        .with_state(door)
+        .with_state(Door::new(config, inbox, clock))
+}
+
+/// Which of Slack's addresses a request is for.
+#[cfg(any(test, fuzzing))]
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Way {
+    Events,
+    Interactions,
+    Commands,
+}
+
+/// The status that a request is answered with.
+#[cfg(any(test, fuzzing))]
+pub(super) async fn answered(config: SlackHttpConfig, inbox: Arc<dyn Inbox>, way: Way, request: Request) -> StatusCode {
+    let door = State(Door::new(config, inbox, Arc::new(longshore_session::SystemClock)));
+    let answer = match way {
+        Way::Events => events(door, request).await,
+        Way::Interactions => interactions(door, request).await,
+        Way::Commands => commands(door, request).await,
+    };
+    answer.into_response().status()
 }
 
 async fn events(State(door): State<Door>, request: Request) -> Result<Response, Refusal> {
@@ -71,6 +90,11 @@ async fn commands(State(door): State<Door>, request: Request) -> Result<Response
 }
 
 impl Door {
+    fn new(config: SlackHttpConfig, inbox: Arc<dyn Inbox>, clock: Arc<dyn Clock>) -> Self {
+        let secret = config.signing_secret.expose().to_owned().into();
+        Self { verifier: Arc::new(SlackEventSignatureVerifier::new(&secret)), body_limit: config.body_limit, inbox, clock }
+    }
+
     /// The body of a request that Slack signed within the last five minutes.
     async fn verified(&self, request: Request) -> Result<String, Refusal> {
         let (parts, body) = request.into_parts();

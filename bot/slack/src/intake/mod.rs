@@ -1,5 +1,7 @@
 //! How Slack's deliveries get in: stored first, acknowledged second, looked at later.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod http;
 mod socket;
 

@@ -31,7 +31,7 @@ async fn values_that_cannot_be_meant_are_named_with_file_line_and_key() {
     let scheme = Ground::new().spoiled(SERVE, "app_id = 7", "app_id = 7\napi_url = \"ftp://example.com\"").serve().await;
     scheme.refused_with(&["longshore.toml:11: ", "github.api_url", "no http(s) address"]);
     let patience = Ground::new().spoiled(SERVE, "[images]", "[limits]\nturn_seconds = 0\n[images]").serve().await;
-    patience.refused_with(&["longshore.toml:18: `limits.turn_seconds` must be at least 1"]);
+    patience.refused_with(&["longshore.toml:18: `limits.turn_seconds` must lie between 1 and"]);
 }
 
 #[tokio::test]
