@@ -33,6 +33,7 @@ mod files;
 mod gate;
 mod hold;
 mod home;
+mod hostile;
 mod init;
 mod over_http;
 mod owing;
