@@ -238,7 +238,12 @@ impl AgentUpdate {
             Self::Text { .. } | Self::Thought { .. } => last != Some(discriminant(self)),
             // It is not stored.
             Self::Usage { .. } => false,
-            Self::ToolStarted(_) | Self::ToolUpdated(_) | Self::Plan { .. } | Self::TurnEnded { .. } | Self::TurnFailed { .. } => true,
+            Self::MessageBegan
+            | Self::ToolStarted(_)
+            | Self::ToolUpdated(_)
+            | Self::Plan { .. }
+            | Self::TurnEnded { .. }
+            | Self::TurnFailed { .. } => true,
         }
     }
 }

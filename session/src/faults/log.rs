@@ -21,6 +21,7 @@ pub fn kind(event: &Event) -> Option<&'static str> {
         Event::QuestionAnswered { .. } => "question_answered",
         Event::Moved { .. } => "moved",
         Event::CleanedUp => "cleaned_up",
+        Event::StopRequested { .. } => "stop_requested",
         Event::ModelUsed { .. } => "model_used",
         Event::PhaseReached { phase, .. } => match phase {
             Phase::Synced => "synced",
@@ -41,7 +42,6 @@ pub fn kind(event: &Event) -> Option<&'static str> {
         | Event::SandboxGivenUp { .. }
         | Event::FellBack { .. }
         | Event::ToolRuled { .. }
-        | Event::StopRequested { .. }
         | Event::QuestionDropped { .. }
         | Event::PullRequestEnded { .. }
         | Event::ModelHindered { .. } => return None,

@@ -65,6 +65,8 @@ pub const FAULT_POINTS: &[FaultPoint] = &[
     at("log.question_asked.after", "a question of the agent's is stored with its message"),
     at("log.question_answered.before", "an answer to a question is about to be stored"),
     at("log.question_answered.after", "an answer to a question is stored"),
+    at("log.stop_requested.before", "somebody wants a turn stopped, and the log does not know"),
+    at("log.stop_requested.after", "the log says that a turn is to stop, and its agent was not told"),
     at("log.moved.before", "the index has the session that prompts move to, and the old session's log does not know"),
     at("log.moved.after", "the old session's log says where its prompts went"),
     at("log.cleaned_up.before", "what a moved session left is taken back, and the log does not know"),
@@ -89,6 +91,7 @@ pub const FAULT_POINTS: &[FaultPoint] = &[
     at("agent.opened.after", "the id of the agent's conversation is stored"),
     at("prompt.handed.before", "the agent is about to be given a prompt"),
     at("prompt.handed.after", "the agent was given a prompt"),
+    at("agent.cancelled.after", "the agent was told to stop"),
     at("insert.handed.before", "the agent is about to be given a prompt that joins"),
     at("insert.handed.after", "the agent was given a prompt that joins"),
     // Gateway.

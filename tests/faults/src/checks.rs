@@ -28,11 +28,20 @@ pub struct Expected<'a> {
     pub tasks: &'a [&'a Task],
     /// Those that a turn ended with, in the order of the turns: all but those that another one joined.
     pub turns: &'a [&'a Task],
+    pub end: End,
     /// Those of them that leave a commit.
     pub commits: &'a [&'a Task],
     /// The pull request's title.
     pub pull_request: Option<String>,
     pub left: Left,
+}
+
+/// How each of the turns ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// With the agent's answer.
+    Answered,
+    Stopped,
 }
 
 /// What stays in the engine.
@@ -123,12 +132,12 @@ fn one_final_message(thread: &Thread<'_>, session: &str, expected: &Expected<'_>
     }
     let finals = thread.messages("final");
     for (number, task) in (1..).zip(expected.turns) {
+        let words = match expected.end {
+            End::Answered => task.answer(),
+            End::Stopped => "Stopped".to_owned(),
+        };
         let told = finals.iter().find(|message| key_of(message).ends_with(&format!(":final:{number}")));
-        ensure!(
-            told.is_some_and(|told| told.to_string().contains(&task.answer())),
-            "turn {number} is not told as it was:\n{}",
-            thread.text()
-        );
+        ensure!(told.is_some_and(|told| told.to_string().contains(&words)), "turn {number} is not told as it was:\n{}", thread.text());
     }
     Ok(())
 }
@@ -176,9 +185,13 @@ fn each_once(events: &[Event], expected: &Expected<'_>) -> Result<()> {
     }
     ensure!(ids.iter().collect::<BTreeSet<_>>().len() == ids.len(), "a prompt was accepted twice: {ids:?}");
     let said = text_of(events);
+    let wanted = match expected.end {
+        End::Answered => 1,
+        End::Stopped => 0,
+    };
     for task in expected.turns {
         let times = said.matches(&task.answer()).count();
-        ensure!(times == 1, "the log has the answer `{}` {times} times", task.answer());
+        ensure!(times == wanted, "the log has the answer `{}` {times} times", task.answer());
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ const MORE: &[(&str, u32, Scenario)] = &[
     ("snapshot.taken.after", 1, Scenario::Restore),
     ("sandbox.started.after", 2, Scenario::Restore),
     ("log.turn_running.before", 2, Scenario::Restore),
-    ("log.turn_running.after", 2, Scenario::Pool),
+    ("log.turn_running.after", 1, Scenario::Pool),
 ];
 
 /// Deaths at moments that are seen from outside.
@@ -44,6 +44,7 @@ fn story(point: &str) -> Scenario {
     let (thing, _) = rest.split_once('.').unwrap_or((rest, ""));
     match (area, thing) {
         ("log", "prompt_inserted" | "prompt_handed") | ("insert", _) => Scenario::Joining,
+        ("log", "stop_requested") | ("agent", "cancelled") => Scenario::Stop,
         ("log", "question_asked" | "question_answered") | ("outbox", "question") => Scenario::Question,
         ("log", "files_taken") | ("files" | "file", _) | ("outbox", "file") => Scenario::Files,
         ("log", "moved" | "cleaned_up") | ("move" | "leave", _) => Scenario::Move,

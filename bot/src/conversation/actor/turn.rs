@@ -306,7 +306,10 @@ impl Actor {
     pub(super) fn cancel_agent(&mut self, turn: TurnId) -> bool {
         let Link::Ready { agent, .. } = &mut self.link else { return false };
         match agent.cancel(turn) {
-            Ok(()) => true,
+            Ok(()) => {
+                fault_point!("agent.cancelled.after");
+                true
+            }
             Err(error) => {
                 tracing::warn!(%error, "the agent cannot be told to stop");
                 false

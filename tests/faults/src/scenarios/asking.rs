@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::SHOP;
 use crate::{
     case::Case,
-    checks::{Expected, Left, check},
+    checks::{End, Expected, Left, check},
     deeds::Deeds,
     stage::Stage,
     thread::{ASKER, OTHER, ROOM, Task, Thread},
@@ -28,7 +28,15 @@ pub async fn question(stage: &Stage, case: &Case) -> Result<()> {
         stage.survived().await?;
         thread.shows("@ben picked *Drop it*").await?;
         let tasks = [&first, &second];
-        let expected = Expected { repository: SHOP, tasks: &tasks, turns: &tasks, commits: &[], pull_request: None, left: Left::Sandbox };
+        let expected = Expected {
+            repository: SHOP,
+            tasks: &tasks,
+            turns: &tasks,
+            end: End::Answered,
+            commits: &[],
+            pull_request: None,
+            left: Left::Sandbox,
+        };
         check(&thread, &expected).await
     };
     stage.keep(story).await
@@ -65,8 +73,15 @@ pub async fn files(stage: &Stage, case: &Case) -> Result<()> {
         ensure!(read, "the agent did not get the prompt's file");
         let spooled = std::fs::read_dir(stage.harness.service.data_folder().join("files")).into_iter().flatten().count();
         ensure!(spooled == 0, "{spooled} files are kept that were sent");
-        let expected =
-            Expected { repository: SHOP, tasks: &[&task], turns: &[&task], commits: &[], pull_request: None, left: Left::Sandbox };
+        let expected = Expected {
+            repository: SHOP,
+            tasks: &[&task],
+            turns: &[&task],
+            end: End::Answered,
+            commits: &[],
+            pull_request: None,
+            left: Left::Sandbox,
+        };
         check(&thread, &expected).await
     };
     stage.keep(story).await

@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use super::SHOP;
 use crate::{
     case::Case,
-    checks::{Expected, Left, check},
+    checks::{End, Expected, Left, check},
     deeds::Deeds,
     stage::{Stage, until},
     thread::{TURN_LIMIT, Task, Thread},
@@ -42,6 +42,7 @@ pub async fn build(stage: &Stage, case: &Case) -> Result<()> {
             repository: SHOP,
             tasks: &[&task],
             turns: &[&task],
+            end: End::Answered,
             commits: &[&task],
             pull_request: Some(task.commit()),
             left: Left::Sandbox,

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use super::SHOP;
 use crate::{
     case::{Case, Place},
-    checks::{Expected, Left, check},
+    checks::{End, Expected, Left, check},
     deeds::Deeds,
     stage::{Stage, until},
     thread::{Held, OTHER, TURN_LIMIT, Task, Thread, key_of},
@@ -34,6 +34,7 @@ pub async fn mention(stage: &Stage, case: &Case) -> Result<()> {
             repository: SHOP,
             tasks: &[&task],
             turns: &[&task],
+            end: End::Answered,
             commits: &[&task],
             pull_request: Some(task.commit()),
             left: Left::Sandbox,
@@ -70,6 +71,7 @@ pub async fn follow_up(stage: &Stage, case: &Case) -> Result<()> {
             repository: SHOP,
             tasks: &tasks,
             turns: &tasks,
+            end: End::Answered,
             commits: &tasks,
             pull_request: Some(first.commit()),
             left: Left::Sandbox,
@@ -102,8 +104,33 @@ pub async fn joining(stage: &Stage, case: &Case) -> Result<()> {
             repository: SHOP,
             tasks: &[&first, &second],
             turns: &[&second],
+            end: End::Answered,
             commits: &[&first],
             pull_request: Some(first.commit()),
+            left: Left::Sandbox,
+        };
+        check(&thread, &expected).await
+    };
+    stage.keep(story).await
+}
+
+pub async fn stop(stage: &Stage, case: &Case) -> Result<()> {
+    let task = Task::new();
+    stage.harness.model().push_script(Deeds::of(&task).commit(&task).held("go").script());
+    let story = async {
+        let thread = Thread::open(stage, &format!("@longshore in {SHOP}, note {}", task.word))?;
+        let _held = Held::at(stage, "go").await?;
+        stage.arm(case)?;
+        thread.reply(OTHER, "stop")?;
+        thread.turn(1).await?;
+        stage.survived().await?;
+        let expected = Expected {
+            repository: SHOP,
+            tasks: &[&task],
+            turns: &[&task],
+            end: End::Stopped,
+            commits: &[],
+            pull_request: None,
             left: Left::Sandbox,
         };
         check(&thread, &expected).await

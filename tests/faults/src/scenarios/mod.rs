@@ -28,6 +28,8 @@ pub enum Scenario {
     FollowUp,
     /// A second prompt that joins the running turn.
     Joining,
+    /// Somebody stops the running turn.
+    Stop,
     /// The agent asks, and somebody answers.
     Question,
     /// A file comes with the prompt, and another one comes back.
@@ -65,6 +67,7 @@ impl Scenario {
             Self::Mention
             | Self::FollowUp
             | Self::Joining
+            | Self::Stop
             | Self::Question
             | Self::Files
             | Self::Move
@@ -83,6 +86,7 @@ impl Scenario {
             Self::Mention => conversing::mention(stage, case).await,
             Self::FollowUp => conversing::follow_up(stage, case).await,
             Self::Joining => conversing::joining(stage, case).await,
+            Self::Stop => conversing::stop(stage, case).await,
             Self::Question => asking::question(stage, case).await,
             Self::Files => asking::files(stage, case).await,
             Self::Move => moving::moving(stage, case).await,
@@ -102,6 +106,7 @@ impl fmt::Display for Scenario {
             Self::Mention => f.write_str("mention"),
             Self::FollowUp => f.write_str("follow-up"),
             Self::Joining => f.write_str("joining"),
+            Self::Stop => f.write_str("stop"),
             Self::Question => f.write_str("question"),
             Self::Files => f.write_str("files"),
             Self::Move => f.write_str("move"),

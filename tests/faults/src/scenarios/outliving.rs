@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::SHOP;
 use crate::{
     case::Case,
-    checks::{Expected, Left, check},
+    checks::{End, Expected, Left, check},
     deeds::Deeds,
     stage::Stage,
     thread::{Held, Task, Thread},
@@ -20,6 +20,7 @@ async fn ends(stage: &Stage, thread: &Thread<'_>, task: &Task) -> Result<()> {
         repository: SHOP,
         tasks: &[task],
         turns: &[task],
+        end: End::Answered,
         commits: &[task],
         pull_request: Some(task.commit()),
         left: Left::Sandbox,

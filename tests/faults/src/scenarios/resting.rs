@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::SHOP;
 use crate::{
     case::Case,
-    checks::{Expected, Left, check},
+    checks::{End, Expected, Left, check},
     deeds::Deeds,
     docker::docker,
     stage::{Stage, until},
@@ -27,8 +27,15 @@ async fn two_turns(stage: &Stage, case: &Case, rests: impl AsyncFn() -> Result<b
         until("the sandbox rests again", TURN_LIMIT, &rests).await?;
         stage.survived().await?;
         let tasks = [&first, &second];
-        let expected =
-            Expected { repository: SHOP, tasks: &tasks, turns: &tasks, commits: &tasks, pull_request: Some(first.commit()), left };
+        let expected = Expected {
+            repository: SHOP,
+            tasks: &tasks,
+            turns: &tasks,
+            end: End::Answered,
+            commits: &tasks,
+            pull_request: Some(first.commit()),
+            left,
+        };
         check(&thread, &expected).await
     };
     stage.keep(story).await
@@ -80,6 +87,7 @@ pub async fn pool(stage: &Stage, case: &Case) -> Result<()> {
             repository: SHOP,
             tasks: &[&task],
             turns: &[&task],
+            end: End::Answered,
             commits: &[&task],
             pull_request: Some(task.commit()),
             left: Left::SandboxAndPool,
