@@ -16,7 +16,7 @@ use tokio::{
 
 use tracing::Instrument;
 
-pub use self::file::{Content, FileToSend, OwedFile, forget, spool};
+pub use self::file::{Content, FileToSend, OwedFile, forget, forget_strays, spool};
 
 use crate::{app::App, backup::Before, conversation::Note, metrics::Source};
 

@@ -174,6 +174,9 @@ async fn start(file: &Path, shutdown: &CancellationToken, tasks: &TaskTracker) -
 
     // The gateway first: sandboxes that outlived the last service are waiting for it.
     readmit(&app).await?;
+    if let Err(error) = outbox::forget_strays(&app).await {
+        tracing::warn!(error = format!("{error:#}"), "cannot look for files that nobody owes; the next start tries again");
+    }
     serve_gateway(&app, model_key).await?;
     let arrived = Arc::new(Notify::new());
     let inbox: Arc<StoreInbox> = Arc::new(StoreInbox {

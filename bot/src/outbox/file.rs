@@ -1,6 +1,7 @@
 //! Files that are owed to a thread: uploaded once, and looked for by Slack's own id of them where it is unknown whether they got there.
 
 use std::{
+    collections::HashSet,
     io::Write,
     path::{Path, PathBuf},
 };
@@ -94,6 +95,29 @@ pub async fn forget(app: &App, content: &Content) {
             }
         }
     }
+}
+
+/// Lets go of what the last service kept and can never send: it ended after the file was sent, or before anybody owed it. Before anything is kept anew.
+pub async fn forget_strays(app: &App) -> Result<()> {
+    let folder = app.config.data.join(SPOOL);
+    let Ok(mut entries) = tokio::fs::read_dir(&folder).await else { return Ok(()) };
+    let mut owed = HashSet::new();
+    // Whoever owes anything has work.
+    for session in app.store.working_sessions().await? {
+        for row in app.store.owed(&OutboxOwner::Session(session.id), KIND).await? {
+            if let Some(Ok(OwedFile { file: FileToSend { content: Content::Spooled { name }, .. }, .. })) = OwedFile::of(&row) {
+                owed.insert(name);
+            }
+        }
+    }
+    while let Some(entry) = entries.next_entry().await? {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !owed.contains(&name) {
+            tracing::info!(file = name, "removing a file that nobody owes any more");
+            forget(app, &Content::Spooled { name }).await;
+        }
+    }
+    Ok(())
 }
 
 pub async fn send(app: &App, owner: &OutboxOwner, row: &OutboxRow, owed: &OwedFile) -> Result<Option<MessageTs>, SlackError> {

@@ -98,6 +98,16 @@ impl Store {
         .await
     }
 
+    /// What of this kind is still to be sent, oldest first.
+    pub async fn owed(&self, owner: &OutboxOwner, kind: &'static str) -> Result<Vec<OutboxRow>, StoreError> {
+        self.write(owner.database(), move |db| {
+            let sql =
+                "SELECT key, kind, body, attempts, due, ts FROM outbox WHERE kind = ?1 AND sent IS NULL AND failure IS NULL ORDER BY id";
+            db.prepare_cached(sql)?.query_map(params![kind], outbox_row)?.collect()
+        })
+        .await
+    }
+
     /// When the next of this lane is due; none when nothing waits.
     pub async fn next_due(&self, owner: &OutboxOwner, lane: OutboxLane) -> Result<Option<Timestamp>, StoreError> {
         let now = self.clock().now();

@@ -525,3 +525,17 @@ async fn a_damaged_session_database_is_put_aside_and_a_new_one_begins() {
     bench.clock.advance(Duration::from_secs(1));
     assert_ne!(bench.store.set_session_aside(&id).await.unwrap(), aside);
 }
+
+#[tokio::test]
+async fn what_is_owed_of_a_kind_is_what_was_neither_sent_nor_refused() {
+    let bench = bench();
+    let owner = OutboxOwner::Session(SessionId::parse("s-1").unwrap());
+    for (key, kind) in [("a", "file"), ("b", "final"), ("c", "file"), ("d", "file")] {
+        bench.store.enqueue(&owner, OutboxDraft { key: key.to_owned(), kind, body: json!({}) }).await.unwrap();
+    }
+    bench.store.cannot_send(&owner, "c".to_owned(), "gone".to_owned()).await.unwrap();
+    let owed = async || bench.store.owed(&owner, "file").await.unwrap().into_iter().map(|row| row.key).collect::<Vec<_>>();
+    assert_eq!(owed().await, ["a", "d"]);
+    bench.store.sent(&owner, "a".to_owned(), None, SentBy::Answer).await.unwrap();
+    assert_eq!(owed().await, ["d"]);
+}
