@@ -18,6 +18,7 @@ mod bad_moves;
 mod bad_places;
 mod bad_records;
 mod bad_registry;
+mod bad_restart;
 mod bad_restoring;
 mod bad_talk;
 mod bad_weather;
