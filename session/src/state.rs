@@ -464,6 +464,8 @@ impl SessionState {
                     // A turn that did not end well for another reason keeps that reason.
                     let outcome = match (outcome, failure) {
                         (TurnOutcome::Done, Some(failure)) => TurnOutcome::Failed { failure },
+                        // A full disk explains whatever else failed: an agent that cannot write has strange words for it.
+                        (TurnOutcome::Failed { .. }, Some(failure @ TurnFailure::DiskFull)) => TurnOutcome::Failed { failure },
                         (outcome, _) => outcome.clone(),
                     };
                     let ended = Event::TurnEnded { turn, outcome };

@@ -67,7 +67,7 @@ async fn turns_bear_their_engine_being_started_anew_and_its_disk_being_full() {
     harness.expect_errors("cannot commit or push");
     let container = talk.container().await;
     talk.reply("fill it");
-    talk.fails_with(&[]).await;
+    talk.fails_with(&["The disk is full", "must make room", "nothing is lost"]).await;
     let (ok, said) = engine.docker(&["exec", &container, "sh", "-c", "rm -f /workspace/ballast /workspace/rest"]);
     assert!(ok, "{said}");
     talk.reply("read");
