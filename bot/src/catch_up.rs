@@ -3,6 +3,9 @@
 //! Slack repeats what was not acknowledged for some minutes and gives it up then. After an outage the bot's channels and the threads of its live sessions are
 //! read from that time on, and what is not in the inbox goes into it, as if Slack had delivered it: a post that is there already is the same post. Edits,
 //! deletions, reactions and clicks of that time are not found again.
+//!
+//! After a restore from a backup the inbox does not know what the earlier service dealt with since: of that time, what the bot has said something after in
+//! its thread is taken for answered.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -77,9 +80,11 @@ pub async fn run(app: &Arc<App>, inbox: &StoreInbox, missed: &Missed) {
             for channel in channels {
                 match app.slack.history_since(&channel, oldest.as_ref(), MESSAGES).await {
                     Ok(posts) => {
-                        let begun = posts.iter().filter(|post| post.raw.get("reply_count").and_then(Value::as_u64).unwrap_or(0) > 0);
+                        let begun = posts.iter().filter(|post| has_replies(post));
                         threads.extend(begun.map(|post| (channel.clone(), post.ts.clone())));
-                        found += take(app, inbox, &channel, posts).await;
+                        // What may be answered already is looked at with its answers.
+                        let fresh = posts.into_iter().filter(|post| !(is_forgotten(app, &post.ts) && has_replies(post))).collect();
+                        found += take(app, inbox, &channel, fresh).await;
                     }
                     Err(error) => could_not(&channel, &error),
                 }
@@ -109,11 +114,26 @@ fn could_not(channel: &ChannelId, error: &SlackError) {
     tracing::warn!(%channel, %error, "what was said meanwhile cannot be read");
 }
 
+fn has_replies(post: &Reply) -> bool {
+    post.raw.get("reply_count").and_then(Value::as_u64).unwrap_or(0) > 0
+}
+
+/// Whether an earlier service may have dealt with it, after the backup that this data folder was restored from.
+fn is_forgotten(app: &App, ts: &MessageTs) -> bool {
+    let Some((of, at)) = app.restored.forgotten() else { return false };
+    as_ts(of).is_none_or(|of| *ts >= of) && as_ts(at).is_none_or(|at| *ts <= at)
+}
+
 /// Puts what is not known yet into the inbox, oldest first; how many those were.
 async fn take(app: &App, inbox: &StoreInbox, channel: &ChannelId, mut posts: Vec<Reply>) -> usize {
     posts.sort_by(|one, other| one.ts.cmp(&other.ts));
+    let is_own = |post: &Reply| post.user.as_ref() == Some(&app.bot.user) || (post.bot_id.is_some() && post.bot_id == app.bot.bot_id);
+    let answered = posts.iter().rev().find(|post| is_own(post)).map(|post| post.ts.clone());
     let mut found = 0;
     for post in posts {
+        if answered.as_ref().is_some_and(|answered| post.ts < *answered) && is_forgotten(app, &post.ts) {
+            continue;
+        }
         let event = as_event(app, channel, &post);
         // What the bot itself said, and the like.
         if !matches!(Inbound::parse(&event, &app.bot), Inbound::Message(_)) {
@@ -149,8 +169,12 @@ fn as_event(app: &App, channel: &ChannelId, post: &Reply) -> Delivery {
 /// None where that is no time of Slack's, which never happens: then all is read that Slack gives.
 fn oldest(since: Timestamp, now: Timestamp) -> Option<MessageTs> {
     // A clock that was set back says that the last delivery is still to come.
-    let from = (since.min(now) - MARGIN).max(now - LONGEST).0.max(0);
-    MessageTs::parse(format!("{}.{:06}", from / 1_000, (from % 1_000) * 1_000)).ok()
+    as_ts((since.min(now) - MARGIN).max(now - LONGEST))
+}
+
+fn as_ts(at: Timestamp) -> Option<MessageTs> {
+    let ms = at.0.max(0);
+    MessageTs::parse(format!("{}.{:06}", ms / 1_000, (ms % 1_000) * 1_000)).ok()
 }
 
 #[cfg(test)]

@@ -48,6 +48,11 @@ impl Restored {
         }
     }
 
+    /// From the backup to the restore: what happened then is not remembered.
+    pub fn forgotten(&self) -> Option<(Timestamp, Timestamp)> {
+        self.0.as_ref().map(|facts| (facts.of, facts.at))
+    }
+
     /// What is to be thought of before a message is sent.
     pub fn before(&self, owner: &OutboxOwner, key: &str) -> Before {
         let Some(facts) = &self.0 else { return Before::Nothing };
