@@ -65,6 +65,11 @@ fn told(said: &str) -> Option<Duration> {
     digits.parse().ok().map(Duration::from_secs)
 }
 
+/// git has words of its own for it where it writes a pack.
+pub fn tells_of_full_disk(said: &str) -> bool {
+    ["No space left", "Out of diskspace"].iter().any(|words| said.contains(words))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -97,7 +97,7 @@ pub async fn save(
             continue;
         }
         tracing::error!(%sandbox, end = ?output.end, "cannot commit or push");
-        if said.contains("No space left") {
+        if again::tells_of_full_disk(&said) {
             return Err(TurnFailure::DiskFull);
         }
         return Err(TurnFailure::Push { detail: again::reason(&said) });

@@ -131,7 +131,7 @@ pub async fn sync(
     if said.contains("not found") || said.contains("404") {
         return Err(TurnFailure::RepositoryGone);
     }
-    if said.contains("No space left") {
+    if again::tells_of_full_disk(said) {
         return Err(TurnFailure::DiskFull);
     }
     Err(TurnFailure::Sync { detail: tail(said, 400) })
