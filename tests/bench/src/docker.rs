@@ -1,6 +1,6 @@
 //! The Docker engine by its own command line: the floor of what is asked of it.
 
-use std::{process::Stdio, time::Duration};
+use std::{os::unix::fs::PermissionsExt, process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
@@ -16,6 +16,16 @@ pub async fn docker(arguments: &[&str]) -> Result<String> {
         command.env("DOCKER_API_VERSION", "1.41");
     }
     run(command).await
+}
+
+/// Makes the base image with this script in the agent's place.
+pub async fn image_with_agent(tag: &str, script: &str) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("Dockerfile"), "FROM longshore/base:latest\nCOPY opencode /usr/local/bin/opencode\n")?;
+    let agent = folder.path().join("opencode");
+    std::fs::write(&agent, script)?;
+    std::fs::set_permissions(&agent, std::fs::Permissions::from_mode(0o755))?;
+    docker(&["build", "--quiet", "--tag", tag, &folder.path().to_string_lossy()]).await.map(drop)
 }
 
 /// Runs a command to its end; what it printed. Errors where it fails.

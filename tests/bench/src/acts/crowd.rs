@@ -1,9 +1,6 @@
 //! A hundred mentions in ten seconds, with three sandboxes at once.
 
-use std::{
-    os::unix::fs::PermissionsExt,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use longshore_emulators::slack::WorkspaceSetup;
@@ -11,7 +8,7 @@ use longshore_harness::Harness;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::{
-    docker::docker,
+    docker::image_with_agent,
     figure::{Figure, Name},
     process, stage,
 };
@@ -24,7 +21,6 @@ const LIMIT: Duration = Duration::from_secs(30 * 60);
 const LOOK: Duration = Duration::from_secs(1);
 /// The base image with a small script in the agent's place.
 const IMAGE: &str = "longshore/light-agent:latest";
-const DOCKERFILE: &str = "FROM longshore/base:latest\nCOPY opencode /usr/local/bin/opencode\n";
 const AGENT: &str = include_str!("../../../stories/scripted/opencode");
 const MANIFEST: &str = r#"repository = "acme/storefront"
 description = "The online shop: shopping cart, checkout, card payments and receipts."
@@ -36,12 +32,7 @@ limits.pids = 64
 
 /// How soon all are acknowledged, how much memory the service takes, and until when all are done.
 pub async fn measure() -> Result<Vec<Figure>> {
-    let folder = tempfile::tempdir()?;
-    std::fs::write(folder.path().join("Dockerfile"), DOCKERFILE)?;
-    let agent = folder.path().join("opencode");
-    std::fs::write(&agent, AGENT)?;
-    std::fs::set_permissions(&agent, std::fs::Permissions::from_mode(0o755))?;
-    docker(&["build", "--quiet", "--tag", IMAGE, &folder.path().to_string_lossy()]).await?;
+    image_with_agent(IMAGE, AGENT).await?;
     let mut options = stage::options();
     options.workspace = workspace();
     options.manifests.insert(stage::REPOSITORY.to_owned(), MANIFEST.to_owned());

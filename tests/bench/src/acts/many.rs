@@ -10,7 +10,7 @@ use longshore_harness::Harness;
 use tokio::time::sleep;
 
 use crate::{
-    docker::docker,
+    docker::image_with_agent,
     figure::{Figure, Name},
     process, stage,
 };
@@ -28,7 +28,6 @@ const AT_WORK: &str = "working";
 const SHORT_PAGE: usize = 50;
 /// The base image with a small script in the agent's place.
 const IMAGE: &str = "longshore/bench-agent:latest";
-const DOCKERFILE: &str = "FROM longshore/base:latest\nCOPY opencode /usr/local/bin/opencode\n";
 const AGENT: &str = include_str!("../../scripted/opencode");
 const MANIFEST: &str = r#"repository = "acme/storefront"
 description = "The online shop: shopping cart, checkout, card payments and receipts."
@@ -40,7 +39,7 @@ limits.pids = 64
 
 /// Memory and processor time of the service while all sessions stream.
 pub async fn measure() -> Result<Vec<Figure>> {
-    make_image().await?;
+    image_with_agent(IMAGE, AGENT).await?;
     let mut options = stage::options();
     options.manifests.insert(stage::REPOSITORY.to_owned(), MANIFEST.to_owned());
     let harness = Harness::start(options).await?;
@@ -48,16 +47,6 @@ pub async fn measure() -> Result<Vec<Figure>> {
     // Nobody waits for the agents, which never end by themselves.
     harness.give_up().await;
     figures
-}
-
-async fn make_image() -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir()?;
-    std::fs::write(folder.path().join("Dockerfile"), DOCKERFILE)?;
-    let agent = folder.path().join("opencode");
-    std::fs::write(&agent, AGENT)?;
-    std::fs::set_permissions(&agent, std::fs::Permissions::from_mode(0o755))?;
-    docker(&["build", "--quiet", "--tag", IMAGE, &folder.path().to_string_lossy()]).await.map(drop)
 }
 
 async fn with_sessions(harness: &Harness) -> Result<Vec<Figure>> {
