@@ -3,7 +3,7 @@
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use longshore_session::{PromptId, TurnId};
+use longshore_session::{PromptId, TurnId, has_more_values_than};
 use serde_json::{Map, Value, json};
 
 use crate::update::AgentSessionId;
@@ -89,7 +89,7 @@ pub(crate) struct RpcError {
 pub(crate) struct Garbage;
 
 pub(crate) fn parse(line: &[u8]) -> Result<Incoming, Garbage> {
-    if has_too_many_values(line) {
+    if has_more_values_than(line, MAX_VALUES) {
         return Err(Garbage);
     }
     let Ok(Value::Object(mut message)) = serde_json::from_slice(line) else { return Err(Garbage) };
@@ -111,24 +111,6 @@ pub(crate) fn parse(line: &[u8]) -> Result<Incoming, Garbage> {
         }
         _ => Err(Garbage),
     }
-}
-
-/// Counts what begins another value, outside of texts.
-fn has_too_many_values(line: &[u8]) -> bool {
-    if line.len() <= MAX_VALUES {
-        return false;
-    }
-    let (mut values, mut within, mut escaped) = (0, false, false);
-    for byte in line {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if within => escaped = true,
-            b'"' => within = !within,
-            b',' | b'[' | b'{' if !within => values += 1,
-            _ => {}
-        }
-    }
-    values > MAX_VALUES
 }
 
 fn is_foreign_id(id: &Value) -> bool {

@@ -6,6 +6,7 @@ mod faults;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod ids;
+mod json;
 mod ledger;
 mod repository;
 mod state;
@@ -23,6 +24,7 @@ pub use ids::{
     ChannelId, InvalidId, MessageTs, Person, PromptId, QuestionId, RepoName, SandboxId, SessionId, SlackEventId, SlackUserId, TeamId,
     ThreadKey, TurnId,
 };
+pub use json::has_more_values_than;
 pub use ledger::{LedgerEntry, LedgerStanding, OVERDUE_AFTER, Overdue, SentBy, final_key, final_key_of_ask};
 pub use repository::{
     BuildSecret, CheckRecipe, ImageRecipe, ManifestError, PoolRecipe, RepositoryManifest, RepositoryProfile, SandboxLimits, Service,

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use http::StatusCode;
 use hyper::body::{Body as _, Frame, SizeHint};
+use longshore_session::has_more_values_than;
 
 /// Why a body did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -92,22 +93,9 @@ pub(crate) async fn gather(body: Body, limit: usize, stall: Duration) -> Result<
 /// Values in one JSON body. A tree of small values takes many times the bytes of its text.
 const MOST_VALUES: usize = 100_000;
 
-/// Whether a body is not worth reading: counts what begins another value, outside of texts.
+/// Whether a body is not worth reading.
 pub(crate) fn is_swollen(json: &[u8]) -> bool {
-    if json.len() <= MOST_VALUES {
-        return false;
-    }
-    let (mut values, mut within, mut escaped) = (0, false, false);
-    for byte in json {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if within => escaped = true,
-            b'"' => within = !within,
-            b',' | b'[' | b'{' if !within => values += 1,
-            _ => {}
-        }
-    }
-    values > MOST_VALUES
+    has_more_values_than(json, MOST_VALUES)
 }
 
 /// A body that keeps something alive until it has been sent or given up: the sandbox's place among the open requests.
