@@ -246,6 +246,10 @@ impl Agent {
                 {
                     agent.held.push_back(Held::new(&id, &method, &params));
                 }
+                // Whatever was read before: only where it is in its words matters.
+                Ok(Incoming::Notification { method, params }) if method == "session/update" => {
+                    agent.updated(&params);
+                }
                 Ok(Incoming::Request { .. } | Incoming::Notification { .. }) | Err(_) => {}
             }
         }
@@ -370,7 +374,6 @@ impl Agent {
         }
         let session = self.session.as_ref().ok_or(AgentError::NoSession)?;
         let delivery = self.carrier.send(&wire::prompt(turn, session, blocks))?;
-        self.speaking = None;
         self.running.entry(turn).or_default().insert(id);
         self.pieces = 0;
         self.alive = Instant::now();
@@ -558,6 +561,10 @@ impl Agent {
 
     /// Takes in an answer; `None` where it answers nothing that is open.
     fn answered(&mut self, id: String, outcome: Answer) -> Option<Vec<AgentUpdate>> {
+        // What it says next is an answer to something else. This follows from the output alone: whoever reads it again finds the same.
+        if id == wire::PRIMING_PROMPT || wire::prompted_turn(&id).is_some() {
+            self.speaking = None;
+        }
         if let Some(turn) = wire::prompted_turn(&id) {
             let open = self.running.get_mut(&turn)?;
             if !open.remove(&id) {
