@@ -65,8 +65,10 @@ impl Origin {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let origin = Self { work, bare, server };
+        let mut origin = Self { work, bare, server };
         for _ in 0..200 {
+            // Somebody else may have the address.
+            assert!(origin.server.try_wait().unwrap().is_none(), "the repository's server ended");
             if tokio::net::TcpStream::connect((address, GATEWAY_PORT)).await.is_ok() {
                 return origin;
             }

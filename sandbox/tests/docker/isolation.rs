@@ -1,22 +1,52 @@
 //! What a sandbox cannot do.
 
-use std::{io::Write, net::IpAddr, thread};
+use std::{
+    io::Write,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use longshore_sandbox::{DockerEngine, Engine, Exec, ExecEnd, ExecUser};
 
 use crate::fixture::{Fixture, GATEWAY_PORT, SECRET, config, docker, with_engine};
 use longshore_session::SandboxId;
 
-/// Answers `hello` to whoever connects.
-fn greet(fixture: &Fixture, address: IpAddr, port: u16) -> u16 {
+/// Answers `hello` to whoever connects, until it is dropped: the next network may have the same addresses.
+struct Greeter {
+    port: u16,
+    over: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+fn greet(fixture: &Fixture, address: IpAddr, port: u16) -> Greeter {
     let listener = fixture.listen(address, port);
     let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        while let Ok((mut stream, _)) = listener.accept() {
-            let _ = stream.write_all(b"hello\n");
+    listener.set_nonblocking(true).unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let is_over = Arc::clone(&over);
+    let thread = thread::spawn(move || {
+        while !is_over.load(Ordering::SeqCst) {
+            match listener.accept() {
+                Ok((mut stream, _)) => drop(stream.write_all(b"hello\n")),
+                Err(_) => thread::sleep(Duration::from_millis(20)),
+            }
         }
     });
-    port
+    Greeter { port, over, thread: Some(thread) }
+}
+
+impl Drop for Greeter {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// Whether a sandbox gets an answer from there.
@@ -29,7 +59,7 @@ async fn reaches(fixture: &Fixture, id: &SandboxId, host: &str, port: u16) -> bo
 fn a_sandbox_reaches_the_gateway_and_nothing_else() {
     with_engine(async |fixture| {
         let gateway = fixture.engine.gateway_address();
-        greet(&fixture, gateway, GATEWAY_PORT);
+        let _door = greet(&fixture, gateway, GATEWAY_PORT);
         let other_port = greet(&fixture, gateway, 0);
         let everywhere = greet(&fixture, "0.0.0.0".parse().unwrap(), 0);
         let (first, second) = (fixture.start().await, fixture.start().await);
@@ -37,9 +67,9 @@ fn a_sandbox_reaches_the_gateway_and_nothing_else() {
 
         assert!(reaches(&fixture, &first.id, "gateway.longshore", GATEWAY_PORT).await, "the gateway is its only door");
         assert!(reaches(&fixture, &first.id, &gateway.to_string(), GATEWAY_PORT).await);
-        assert!(!reaches(&fixture, &first.id, &gateway.to_string(), other_port).await, "another port of the host's");
-        assert!(!reaches(&fixture, &first.id, &gateway.to_string(), everywhere).await, "a listener on all addresses");
-        assert!(!reaches(&fixture, &first.id, "172.17.0.1", everywhere).await, "another address of the host's");
+        assert!(!reaches(&fixture, &first.id, &gateway.to_string(), other_port.port).await, "another port of the host's");
+        assert!(!reaches(&fixture, &first.id, &gateway.to_string(), everywhere.port).await, "a listener on all addresses");
+        assert!(!reaches(&fixture, &first.id, "172.17.0.1", everywhere.port).await, "another address of the host's");
 
         let listen = "nohup perl -MIO::Socket::INET -e '$s=IO::Socket::INET->new(LocalPort=>9000,Listen=>5,ReuseAddr=>1) or die; while($c=$s->accept){print $c \"hello\\n\";close $c}' >/dev/null 2>&1 &";
         fixture.run(&second.id, listen).await;
@@ -66,7 +96,8 @@ fn a_sandbox_reaches_the_gateway_and_nothing_else() {
 fn the_firewall_is_renewed_and_goes_with_the_network() {
     with_engine(async |fixture| {
         let gateway = fixture.engine.gateway_address();
-        let port = greet(&fixture, gateway, GATEWAY_PORT);
+        let door = greet(&fixture, gateway, GATEWAY_PORT);
+        let port = door.port;
         // A second service of the same namespace, as after a restart, and one that was told another port.
         let carriers = fixture.folder.path().join("carriers");
         DockerEngine::connect(config(&fixture.namespace, carriers.clone())).await.unwrap();
