@@ -225,14 +225,11 @@ impl View {
         Standing { state: state.clone(), since: self.since.unwrap_or(Timestamp(0)), card, spent, asked, rest }
     }
 
-    /// Whether the branch is another one after this turn than it was before it.
+    /// Whether the branch is another one after this turn than it was before it. One that holds nothing but the base, as after a merge, is of no interest.
     pub fn has_changed(&self, turn: TurnId) -> bool {
         let Some(saved) = self.turns.get(&turn).and_then(|view| view.saved.as_ref()) else { return false };
         let before = self.turns.range(..turn).rev().find_map(|(_, view)| view.saved.as_ref());
-        match before {
-            Some(before) => before.commit != saved.commit,
-            None => saved.ahead > 0,
-        }
+        saved.ahead > 0 && before.is_none_or(|before| before.commit != saved.commit)
     }
 
     /// The last turn before this one that an agent was given, and its sandbox.
