@@ -179,7 +179,8 @@ fn a_lost_sandbox_is_restored_and_a_lost_snapshot_is_said() {
         let thread = Thread::open(harness, "U0ANA", ROOM, "@longshore in acme/storefront, begin here")?;
         thread.done(1).await?;
         logged(harness, "took a snapshot through=1", 1).await?;
-        // The engine loses the sandbox, as when it is started anew.
+        // The engine loses the sandbox, as when it is started anew: noticed before the next turn or in it.
+        harness.expect_errors("the agent is lost");
         docker(&["kill", &container(&thread, 1).await?]).await?;
         thread.reply("U0ANA", "go on")?;
         thread.done(2).await?;
